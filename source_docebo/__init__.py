@@ -1,0 +1,1 @@
+"""Airbyte source connector that copies a Docebo learning platform into a warehouse."""
