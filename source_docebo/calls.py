@@ -12,10 +12,10 @@ from threading import Condition, Lock
 from typing import Any, ClassVar, Optional
 
 import requests
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.constants import ENV_REQUEST_CACHE_PATH
 from requests.adapters import HTTPAdapter
+
+from source_docebo.failures import Failure, transient
 
 logger = logging.getLogger("airbyte.source_docebo")
 
@@ -23,11 +23,6 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0
 LONGEST_REFUSAL_SECONDS = 3 * 3600.0
 LONGEST_PAUSE_SECONDS = 110.0
-
-
-def transient(message: str) -> AirbyteTracedException:
-    """What the reader of the Airbyte UI sees when only time can help."""
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.transient_error)
 
 
 class Clock:
@@ -275,7 +270,7 @@ class Token:
         self._lock = Lock()
         self._value: str | None = None
         self._expires_at = 0.0
-        self._failure: AirbyteTracedException | None = None
+        self._failure: Failure | None = None
 
     def get(self, request: Callable[[], tuple[str, float]], refused: str | None = None) -> str:
         """
@@ -288,7 +283,7 @@ class Token:
             if self._value is None or self._value == refused or time.monotonic() >= self._expires_at:
                 try:
                     self._value, life = request()
-                except AirbyteTracedException as failure:
+                except Failure as failure:
                     self._failure = failure
                     raise
                 self._expires_at = time.monotonic() + life * (1 - self._EXPIRY_MARGIN)

@@ -32,11 +32,11 @@ from airbyte_cdk.sources.declarative.requesters.requester import HttpMethod, Req
 from airbyte_cdk.sources.declarative.transformations import RecordTransformation
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import Config, Record, StreamSlice, StreamState
-from airbyte_cdk.utils import AirbyteTracedException
 from requests.utils import default_user_agent
 
-from source_docebo.calls import Calls, transient
+from source_docebo.calls import Calls
 from source_docebo.conformity import Conformer, MissingKeyError
+from source_docebo.failures import Failure, to_configure, transient, unexpected
 from source_docebo.pages import NoListError, Page, page_of
 
 logger = logging.getLogger("airbyte.source_docebo")
@@ -91,7 +91,7 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
             logger.info("%s Trying again in %d seconds.", where, round(pause))
             calls.clock.pause(pause, where)
 
-    def _refusal(self, response: requests.Response, answer: Mapping[str, Any]) -> AirbyteTracedException:
+    def _refusal(self, response: requests.Response, answer: Mapping[str, Any]) -> Failure:
         error, status = str(answer.get("error", "")), response.status_code
         if error == "invalid_client":
             cause = "Docebo does not know this client_id with this client_secret. Copy both again from the OAuth app."
@@ -111,7 +111,7 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
                 "address of a Docebo platform. Copy it from the browser's address bar."
             )
         message = f"Signing in to Docebo failed. {cause}"
-        return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
+        return to_configure(message)
 
 
 @dataclass
@@ -173,7 +173,7 @@ class DoceboRequester(Requester):
     ) -> requests.Response | None:
         """
         The answer that holds a page, or None where there is nothing to read (a course without sessions, a group that
-        was deleted meanwhile). Raises AirbyteTracedException, for the person in the Airbyte UI, if there is no answer.
+        was deleted meanwhile). Raises Failure, for the person in the Airbyte UI, if there is no answer.
         """
         if self._failed:
             return None  # the stream has failed already: more calls would only cost
@@ -183,7 +183,7 @@ class DoceboRequester(Requester):
         address = f"{self._base}/{path}?{urlencode(params, doseq=True)}"
         try:
             response = self._page(address, page, read_ahead=page > 1)
-        except AirbyteTracedException:
+        except Failure:
             self._failed = True
             raise
         if response is not None and page:
@@ -278,12 +278,9 @@ class DoceboRequester(Requester):
         with self._lock:
             self._missing += 1
             if self._missing >= 3 and not self._answered:
-                message = (
+                raise to_configure(
                     f"Stream {self.name}: Docebo answers 404 for everything that was asked ({_where(url)} and others): "
                     "this platform does not serve it. Activate the app that it belongs to, or deselect the stream."
-                )
-                raise AirbyteTracedException(
-                    message=message, internal_message=message, failure_type=FailureType.config_error
                 )
         logger.warning("Stream %s: %s Skipped: %s", self.name, resolution.error_message, _where(url))
 
@@ -293,17 +290,13 @@ class DoceboRequester(Requester):
         answer: requests.Response | requests.RequestException,
         resolution: ErrorResolution,
         attempts: int = 1,
-    ) -> AirbyteTracedException:
+    ) -> Failure:
         said = _said(answer) if isinstance(answer, requests.Response) else ""
         tried = f" Tried {attempts} times." if attempts > 1 else ""
         message = f"Stream {self.name}: {resolution.error_message}{said} ({_where(url)}){tried}"
         if resolution.response_action == ResponseAction.RETRY:
             message += " Sync again later; if it goes on, ask Docebo's support about this address."
-        return AirbyteTracedException(
-            message=message,
-            internal_message=message,
-            failure_type=resolution.failure_type or FailureType.system_error,
-        )
+        return Failure(message, resolution.failure_type or FailureType.system_error)
 
     def get_authenticator(self) -> DeclarativeAuthenticator:
         """The authenticator, as declared."""
@@ -385,7 +378,7 @@ class PageNumber(PaginationStrategy):
         page_size_override: int | None = None,
         stream_slice: StreamSlice | None = None,
     ) -> Any | None:
-        """The number of the next page; None after the last. Raises AirbyteTracedException if the list cannot end."""
+        """The number of the next page; None after the last. Raises Failure if the list cannot end."""
         page = page_of(response)
         current = last_page_token_value or PageToken(1)
         following = PageToken(current + 1)
@@ -399,13 +392,10 @@ class PageNumber(PaginationStrategy):
         if following is not None:
             following.print_before = hash(orjson.dumps(page.items))
             if following.print_before == current.print_before:
-                message = (
+                raise transient(
                     f"Stream {self._name}: Docebo sends the same page again and again (pages {current - 1} and "
                     f"{current} are equal, and the number of pages is not given): the list has no end. "
                     "Sync again later; if it goes on, ask Docebo's support."
-                )
-                raise AirbyteTracedException(
-                    message=message, internal_message=message, failure_type=FailureType.transient_error
                 )
         return following
 
@@ -446,18 +436,15 @@ class SchemaConformity(TypeTransformer):
         self._calls = Calls.of(self.config)
 
     def transform(self, record: dict[str, Any], schema: Mapping[str, Any]) -> None:
-        """Changes the record in place. Raises AirbyteTracedException for a record without its key."""
+        """Changes the record in place. Raises Failure for a record without its key."""
         if self._conformer is None or self._schema is not schema:
             self._conformer, self._schema = Conformer(schema, self._report), schema
         try:
             self._conformer.conform(record)
         except MissingKeyError as missing:
-            message = (
+            raise unexpected(
                 f"Stream {self.name}: a record came without its key, the field {missing}. It has the fields "
                 f"{', '.join(sorted(record))}. Docebo may have renamed it: please tell the connector's authors."
-            )
-            raise AirbyteTracedException(
-                message=message, internal_message=message, failure_type=FailureType.system_error
             ) from None
 
     def _report(self, path: str, expected: str, value: Any) -> None:

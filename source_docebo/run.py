@@ -14,7 +14,8 @@ from airbyte_cdk.exception_handler import init_uncaught_exception_handler
 from airbyte_cdk.models import AirbyteMessage, FailureType
 from airbyte_cdk.utils import AirbyteTracedException
 
-from source_docebo.source import SourceDocebo, configuration_error
+from source_docebo.failures import to_configure
+from source_docebo.source import SourceDocebo
 
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -58,8 +59,9 @@ def _run(args: list[str], output: _Output) -> int:
         source = _source(parsed)
         output.write(AirbyteEntrypoint(source).run(parsed))
     except AirbyteTracedException as failure:
-        is_check = parsed.command == "check" and failure.failure_type == FailureType.config_error
-        output.write([_text(failure.as_connection_status_message() if is_check else failure.as_airbyte_message())])
+        told = Failure(str(failure), failure.failure_type)
+        is_check = parsed.command == "check" and told.failure_type == FailureType.config_error
+        output.write([_text(told.as_connection_status_message() if is_check else told.as_airbyte_message())])
         return 0 if is_check else 1
     return 0
 
@@ -86,7 +88,7 @@ def _readable(read: Any, path: str) -> Any:
         problem = "is not valid JSON"
     except (OSError, TypeError, KeyError) as error:
         problem = f"cannot be used ({type(error).__name__})"
-    raise configuration_error(f"The file {path} {problem}.")
+    raise to_configure(f"The file {path} {problem}.")
 
 
 def _text(message: Any) -> str:

@@ -11,21 +11,17 @@ from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
-    FailureType,
 )
 from airbyte_cdk.sources.declarative.types import ConnectionDefinition
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
-from airbyte_cdk.utils import AirbyteTracedException
 from jsonschema import Draft7Validator, ValidationError
+
+from source_docebo.failures import WithoutStackTraces, to_configure
 
 _HERE = Path(__file__).parent
 # In a wheel the manifest lies beside this file; in a checkout, above the package.
 MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manifest.yaml") if path.is_file())
-
-
-def configuration_error(message: str) -> AirbyteTracedException:
-    """What the reader of the Airbyte UI sees when the configuration must change."""
-    return AirbyteTracedException(message=message, internal_message=message, failure_type=FailureType.config_error)
+_WITHOUT_STACK_TRACES = WithoutStackTraces()
 
 
 class SourceDocebo(YamlDeclarativeSource):
@@ -33,7 +29,7 @@ class SourceDocebo(YamlDeclarativeSource):
     The CDK's declarative source on this project's manifest. It adds what the CDK keeps silent about: the name of the
     field that is wrong in a configuration, and streams of a catalog that do not exist.
 
-    Raises AirbyteTracedException (config_error) if the configuration does not fit the specification.
+    Raises Failure (config_error) if the configuration does not fit the specification.
     """
 
     def __init__(
@@ -43,6 +39,8 @@ class SourceDocebo(YamlDeclarativeSource):
         state: list[AirbyteStateMessage] | None = None,
         config_path: str | None = None,
     ) -> None:
+        for handler in logging.getLogger("airbyte").handlers:
+            handler.addFilter(_WITHOUT_STACK_TRACES)
         super().__init__(
             path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path
         )
@@ -59,7 +57,7 @@ class SourceDocebo(YamlDeclarativeSource):
         unknown = [entry.stream.name for entry in catalog.streams if entry.stream.name not in served]
         yield from super().read(logger, config, catalog, state)
         if unknown:
-            raise configuration_error(
+            raise to_configure(
                 f"The connection selects streams that do not exist: {', '.join(unknown)}. Refresh its schema, or "
                 f"deselect them. There are: {', '.join(sorted(served))}."
             )
@@ -92,7 +90,7 @@ def _refuse_invalid(config: Mapping[str, Any], specification: Mapping[str, Any])
     for error in Draft7Validator(specification).iter_errors(config):
         for cause in _of_the_variant(error):
             path = [str(part) for part in cause.absolute_path]
-            raise configuration_error(f"Configuration: {_complaint(cause, path)}")
+            raise to_configure(f"Configuration: {_complaint(cause, path)}")
 
 
 def _of_the_variant(error: ValidationError) -> list[ValidationError]:
