@@ -14,7 +14,7 @@ from airbyte_cdk.exception_handler import init_uncaught_exception_handler
 from airbyte_cdk.models import AirbyteMessage, FailureType
 from airbyte_cdk.utils import AirbyteTracedException
 
-from source_docebo.failures import to_configure
+from source_docebo.failures import Failure, to_configure
 from source_docebo.source import SourceDocebo
 
 _TERMINATED = 128 + signal.SIGTERM
