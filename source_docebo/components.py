@@ -185,9 +185,10 @@ class DoceboRequester(Requester):
             response = self._page(address, page, read_ahead=page > 1)
         except Failure:
             self._failed = True
+            self._expect_pages(address, page, 0)
             raise
-        if response is not None and page:
-            self._note_page_count(address, page, page_of(response))
+        if page:
+            self._expect_pages(address, page, _last_page(page_of(response)) if response is not None else 0)
         return response
 
     def _page(self, address: str, page: int, read_ahead: bool) -> requests.Response | None:
@@ -205,14 +206,14 @@ class DoceboRequester(Requester):
             response = future.result(None if remaining == float("inf") else max(0.0, remaining) + 1)
         except NoAnswerYet:
             raise transient(f"{_host(address)} did not answer in time. Check base_url, or try again later.") from None
-        # Each stream gets its own copy of a shared page, so that none keeps the parsed records in memory.
-        return _copy(response) if self.shared and response is not None else response
+        return _unparsed(response) if self.shared and response is not None else response
 
-    def _note_page_count(self, address: str, page: int, content: Page) -> None:
-        last = page if content.has_more is False else content.page_count or 0
-        for number in range(max(page, last) + 1, self._page_counts.get(address, 0) + 1):
+    def _expect_pages(self, address: str, page: int, last: int) -> None:
+        """Notes how many pages a list has, after one of them was read; gives up those read ahead in vain."""
+        for number in range(max(page, last) + 1, self._page_counts.pop(address, 0) + 1):
             self._calls.drop(f"{address}&page={number}")
-        self._page_counts[address] = last
+        if last > page:
+            self._page_counts[address] = last
 
     def _ask(self, url: str) -> requests.Response | None:
         """Calls until there is an answer that can be judged for good."""
@@ -237,7 +238,9 @@ class DoceboRequester(Requester):
                 continue
             if action == ResponseAction.SUCCESS:
                 self._answered = True
-                return answer if isinstance(answer, requests.Response) and answer.ok else None
+                if not isinstance(answer, requests.Response) or not answer.ok:
+                    return None
+                return _unparsed(answer) if self.shared else answer
             if action == ResponseAction.IGNORE:
                 self._skip(url, resolution)
                 return None
@@ -485,7 +488,13 @@ def _partition(stream_slice: StreamSlice | None) -> dict[str, Any]:
     return {name: value for name, value in partition.items() if name != "parent_slice"}
 
 
-def _copy(response: requests.Response) -> requests.Response:
+def _last_page(page: Page) -> int:
+    """What a page says about the number of pages; 0 if nothing, or if it is the last itself."""
+    return 0 if page.has_more is False else page.page_count or 0
+
+
+def _unparsed(response: requests.Response) -> requests.Response:
+    """The same answer as bytes only: those that are kept must not hold a sync's worth of parsed records."""
     copied = requests.Response()
     copied.status_code, copied.headers, copied.url = response.status_code, response.headers, response.url
     copied._content = response.content

@@ -1,5 +1,7 @@
 """The `source-docebo` command."""
 
+import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -18,39 +20,74 @@ from source_docebo.failures import Failure, to_configure
 from source_docebo.source import SourceDocebo
 
 _TERMINATED = 128 + signal.SIGTERM
+_M_ARENA_MAX = -8  # of malloc.h
+_NOBODY_READS = 128 + signal.SIGPIPE
 
 
 class _Output:
-    """Standard output, of which only whole lines are ever seen, however the command ends."""
+    """
+    Standard output, of which only whole lines are ever seen, however the command ends. Lines are gathered, since each
+    write gives the other threads a turn: one write for every line cost a third of a read's time.
+    """
+
+    _ENOUGH = 100_000  # characters
+    _LATEST = 0.2  # seconds
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self._size = 0
 
     def write(self, messages: Iterable[str]) -> None:
         for message in messages:
             with self._lock:
-                sys.stdout.write(f"{message}\n")
+                self._lines.append(message)
+                self._size += len(message)
+                if self._size > self._ENOUGH:
+                    self._flush()
 
     def end(self, code: int) -> None:
         """Ends the process at once: calls in flight are not waited for."""
         with self._lock:
             try:
-                sys.stdout.flush()
+                self._flush()
             finally:
                 os._exit(code)
+
+    def tend(self) -> None:
+        """
+        Sees to it that no line waits long, and that SIGTERM ends the process between two lines. A thread waits for the
+        signal, since by default the first process of a container does not get it at all.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+        def wait() -> None:
+            while signal.sigtimedwait({signal.SIGTERM}, self._LATEST) is None:
+                with self._lock:
+                    self._flush()
+            threading.Timer(3, os._exit, [_TERMINATED]).start()  # should the reader of the output have stopped reading
+            self.end(_TERMINATED)
+
+        threading.Thread(target=wait, daemon=True, name="output").start()
+
+    def _flush(self) -> None:
+        if self._lines:
+            lines, self._lines, self._size = self._lines, [], 0
+            try:
+                sys.stdout.write("\n".join([*lines, ""]))
+                sys.stdout.flush()
+            except BrokenPipeError:
+                os._exit(_NOBODY_READS)
 
 
 def run(args: list[str] | None = None) -> None:
     """Runs one command of the Airbyte protocol, with the arguments of the process unless others are given."""
     init_uncaught_exception_handler(logger)
-    output = _Output()
-    _end_on_termination(output)
     logging.raiseExceptions = False  # a log line that nobody reads any more is no reason for a traceback
-    try:
-        code = _run(sys.argv[1:] if args is None else args, output)
-        output.end(code)
-    except BrokenPipeError:
-        os._exit(1)
+    _share_memory()
+    output = _Output()
+    output.tend()
+    output.end(_run(sys.argv[1:] if args is None else args, output))
 
 
 def _run(args: list[str], output: _Output) -> int:
@@ -96,16 +133,7 @@ def _text(message: Any) -> str:
     return AirbyteEntrypoint.airbyte_message_to_string(message)
 
 
-def _end_on_termination(output: _Output) -> None:
-    """
-    Ends the process within moments of SIGTERM, between two lines. A thread waits for the signal: a handler would run
-    in the middle of a line, and by default the first process of a container does not get the signal at all.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-
-    def wait() -> None:
-        signal.sigwait({signal.SIGTERM})
-        threading.Timer(3, os._exit, [_TERMINATED]).start()  # should the reader of the output have stopped reading
-        output.end(_TERMINATED)
-
-    threading.Thread(target=wait, daemon=True, name="termination").start()
+def _share_memory() -> None:
+    """Lets all threads take memory from two pools: glibc gives each its own, which held 40 MB more at the peak."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
