@@ -30,12 +30,12 @@ def main() -> None:
         streams = only(messages("discover", "--config", str(config)), "CATALOG")["catalog"]["streams"]
         print(f"discover  {len(streams)} streams")
         catalog.write_text(json.dumps({"streams": [configured(stream) for stream in streams]}))
-        sandbox.reset_calls()
+        sandbox.reset()
         started = time.monotonic()
         read = messages("read", "--config", str(config), "--catalog", str(catalog))
         seconds = time.monotonic() - started
         print(f"read      {seconds:.1f} seconds\n")
-        show(read, sandbox.calls_by_stream())
+        show(read, sandbox.told()["by_stream"])
         print(f"\nThe fewest calls that could read it all: {tenant.fewest_calls()}")
 
 

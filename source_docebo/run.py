@@ -1,56 +1,64 @@
 """The `source-docebo` command."""
 
+import argparse
 import contextlib
 import ctypes
+import io
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable
 from json import JSONDecodeError
-from typing import Any
+from typing import TextIO, TypeVar
 
-from airbyte_cdk.entrypoint import AirbyteEntrypoint, logger
-from airbyte_cdk.exception_handler import init_uncaught_exception_handler
+from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.models import AirbyteMessage, FailureType
 from airbyte_cdk.utils import AirbyteTracedException
 
-from source_docebo.failures import Failure, to_configure
+from source_docebo.failures import Failure
 from source_docebo.source import SourceDocebo
 
+_Read = TypeVar("_Read")
 _TERMINATED = 128 + signal.SIGTERM
 _M_ARENA_MAX = -8  # of malloc.h
 _NOBODY_READS = 128 + signal.SIGPIPE
 
 
-class _Output:
+class _UnusableFileError(Failure):
+    pass
+
+
+class _Output(io.TextIOBase):
     """
-    Standard output, of which only whole lines are ever seen, however the command ends. Lines are gathered, since each
-    write gives the other threads a turn: one write for every line cost a third of a read's time.
+    Stands in for standard output, and lets nothing but whole lines through, however the command ends and whichever
+    thread writes. Lines are gathered, since each write to a pipe gives the other threads a turn: one for every record
+    cost a third of a read's time.
     """
 
     _ENOUGH = 100_000  # characters
     _LATEST = 0.2  # seconds
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+        self._lock = threading.RLock()
         self._lines: list[str] = []
         self._size = 0
 
-    def write(self, messages: Iterable[str]) -> None:
-        for message in messages:
-            with self._lock:
-                self._lines.append(message)
-                self._size += len(message)
-                if self._size > self._ENOUGH:
-                    self._flush()
+    def write(self, lines: str) -> int:
+        with self._lock:
+            self._lines.append(lines)
+            self._size += len(lines)
+            if self._size > self._ENOUGH:
+                self._let_through()
+        return len(lines)
 
     def end(self, code: int) -> None:
         """Ends the process at once: calls in flight are not waited for."""
         with self._lock:
             try:
-                self._flush()
+                self._let_through()
             finally:
                 os._exit(code)
 
@@ -64,46 +72,52 @@ class _Output:
         def wait() -> None:
             while signal.sigtimedwait({signal.SIGTERM}, self._LATEST) is None:
                 with self._lock:
-                    self._flush()
+                    self._let_through()
             threading.Timer(3, os._exit, [_TERMINATED]).start()  # should the reader of the output have stopped reading
             self.end(_TERMINATED)
 
         threading.Thread(target=wait, daemon=True, name="output").start()
 
-    def _flush(self) -> None:
+    def _let_through(self) -> None:
         if self._lines:
             lines, self._lines, self._size = self._lines, [], 0
             try:
-                sys.stdout.write("\n".join([*lines, ""]))
-                sys.stdout.flush()
+                self._target.write("".join(lines))
+                self._target.flush()
             except BrokenPipeError:
                 os._exit(_NOBODY_READS)
 
 
 def run(args: list[str] | None = None) -> None:
     """Runs one command of the Airbyte protocol, with the arguments of the process unless others are given."""
-    init_uncaught_exception_handler(logger)
-    logging.raiseExceptions = False  # a log line that nobody reads any more is no reason for a traceback
     _share_memory()
-    output = _Output()
+    output = _Output(sys.stdout)
     output.tend()
-    output.end(_run(sys.argv[1:] if args is None else args, output))
+    sys.stdout = output
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(output)
+    output.end(_run(AirbyteEntrypoint.parse_args(sys.argv[1:] if args is None else args)))
 
 
-def _run(args: list[str], output: _Output) -> int:
-    parsed = AirbyteEntrypoint.parse_args(args)
+def _run(parsed: argparse.Namespace) -> int:
     try:
-        source = _source(parsed)
-        output.write(AirbyteEntrypoint(source).run(parsed))
+        for message in AirbyteEntrypoint(_source(parsed)).run(parsed):
+            sys.stdout.write(f"{message}\n")
     except AirbyteTracedException as failure:
         told = Failure(str(failure), failure.failure_type)
-        is_check = parsed.command == "check" and told.failure_type == FailureType.config_error
-        output.write([_text(told.as_connection_status_message() if is_check else told.as_airbyte_message())])
-        return 0 if is_check else 1
+        if parsed.command == "check" and (status := told.as_connection_status_message()):
+            _print(status)
+            return 1 if isinstance(failure, _UnusableFileError) else 0
+        _print(told.as_sanitized_airbyte_message())
+        return 1
+    except Exception as error:  # the last resort: told as the protocol wants it, stack trace and all
+        _print(AirbyteTracedException.from_exception(error).as_sanitized_airbyte_message())
+        return 1
     return 0
 
 
-def _source(parsed: Any) -> SourceDocebo:
+def _source(parsed: argparse.Namespace) -> SourceDocebo:
     config, catalog, state = (getattr(parsed, name, None) for name in ("config", "catalog", "state"))
     return SourceDocebo(
         config=_readable(SourceDocebo.read_config, config) if config else None,
@@ -113,7 +127,7 @@ def _source(parsed: Any) -> SourceDocebo:
     )
 
 
-def _readable(read: Any, path: str) -> Any:
+def _readable(read: Callable[[str], _Read], path: str) -> _Read:
     """What the file holds. Raises a config_error that names the file if it cannot be used."""
     try:
         return read(path)
@@ -125,12 +139,11 @@ def _readable(read: Any, path: str) -> Any:
         problem = "is not valid JSON"
     except (OSError, TypeError, KeyError) as error:
         problem = f"cannot be used ({type(error).__name__})"
-    raise to_configure(f"The file {path} {problem}.")
+    raise _UnusableFileError(f"The file {path} {problem}.", FailureType.config_error)
 
 
-def _text(message: Any) -> str:
-    assert isinstance(message, AirbyteMessage)
-    return AirbyteEntrypoint.airbyte_message_to_string(message)
+def _print(message: AirbyteMessage) -> None:
+    sys.stdout.write(f"{AirbyteEntrypoint.airbyte_message_to_string(message)}\n")
 
 
 def _share_memory() -> None:

@@ -39,7 +39,7 @@ class SourceDocebo(YamlDeclarativeSource):
         state: list[AirbyteStateMessage] | None = None,
         config_path: str | None = None,
     ) -> None:
-        for handler in logging.getLogger("airbyte").handlers:
+        for handler in logging.getLogger().handlers:
             handler.addFilter(_WITHOUT_STACK_TRACES)
         super().__init__(
             path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path

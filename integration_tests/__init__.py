@@ -1,0 +1,1 @@
+"""Tests over real HTTP, with the command as a user has it, against a sandbox tenant on loopback."""

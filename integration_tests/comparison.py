@@ -1,0 +1,33 @@
+"""Compares what was read with what the tenant has."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from integration_tests.command import STREAMS, Output
+from integration_tests.sandbox import Tenant, without_nulls
+
+
+def assert_same_records(tenant: Tenant, output: Output, streams: Iterable[str] = STREAMS) -> None:
+    """Every record of these streams, once, field by field. The serializer leaves nulls out."""
+    records = output.records()
+    for stream in streams:
+        expected = [without_nulls(record) for record in tenant.emitted(stream)]
+        assert_same(stream, expected, records[stream])
+
+
+def assert_same(stream: str, expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+    """The same records in any order; the message shows the first that differ."""
+    missing = _counted(expected) - _counted(found)
+    surplus = _counted(found) - _counted(expected)
+    assert missing + surplus == Counter(), (
+        f"{stream}: {sum(missing.values())} missing, {sum(surplus.values())} too many\n"
+        + "\n".join(f"- {text}" for text in sorted(missing)[:2])
+        + "\n"
+        + "\n".join(f"+ {text}" for text in sorted(surplus)[:2])
+    )
+
+
+def _counted(records: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(json.dumps(record, sort_keys=True) for record in records)

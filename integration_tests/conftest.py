@@ -1,0 +1,30 @@
+"""The connector as users get it: built as a wheel, installed, run by its command."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from integration_tests.command import Connector
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def connector(tmp_path_factory: pytest.TempPathFactory) -> Connector:
+    """The command `source-docebo` of a wheel that was built from this checkout."""
+    directory = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", directory, ROOT], check=True)
+    (wheel,) = directory.glob("*.whl")
+    environment = directory / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin" / "python"
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    # The dependencies are those of the environment that runs the tests; the connector itself is the wheel's.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    return Connector(str(environment / "bin" / "source-docebo"))

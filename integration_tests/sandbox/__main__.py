@@ -1,0 +1,19 @@
+"""
+Serves a tenant until it is ended: `python -m integration_tests.sandbox '{"tenant": {"courses": 40}, "latency": 0.1}'`.
+
+Prints one line of JSON with the configuration when it is ready. /_sandbox/calls tells of the calls since
+/_sandbox/reset.
+"""
+
+import json
+import sys
+import threading
+
+from integration_tests.sandbox import Sandbox, Tenant
+
+if __name__ == "__main__":
+    arguments = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+    tenant = Tenant(**arguments.pop("tenant", {}))
+    with Sandbox(tenant, **arguments) as sandbox:
+        print(json.dumps(sandbox.config("client_credentials")), flush=True)
+        threading.Event().wait()
