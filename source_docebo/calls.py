@@ -20,7 +20,7 @@ from source_docebo.failures import Failure, transient
 logger = logging.getLogger("airbyte.source_docebo")
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-READ_TIMEOUT_SECONDS = 60.0
+READ_TIMEOUT_SECONDS = 60.0  # a page of 200 enrollments can take Docebo half a minute
 LONGEST_REFUSAL_SECONDS = 3 * 3600.0
 LONGEST_PAUSE_SECONDS = 110.0
 
@@ -186,6 +186,7 @@ class Calls:
         self.clock = Clock(config.get("answer_within_seconds"))
         self.workers = workers
         self.token = Token()
+        self.read_timeout = READ_TIMEOUT_SECONDS
         self._allowance = Allowance(config.get("calls_per_hour"), self.clock)
         self._limit = Limit(workers, self.clock)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="docebo-call")
@@ -196,7 +197,7 @@ class Calls:
         self._session = requests.Session()
         adapter = HTTPAdapter(pool_maxsize=workers)
         self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session.mount("http://", adapter)  # to a loopback address only (ignore-https-check)
         # Read once: requests looks through the environment for proxies and certificates at every call.
         self._settings = self._session.merge_environment_settings(config["base_url"], {}, False, None, None)
 
@@ -222,9 +223,10 @@ class Calls:
         def make() -> requests.Response:
             self._allowance.take()
             remaining = max(1.0, self.clock.remaining())
+            timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), min(self.read_timeout, remaining))
             return self._session.send(
                 request.prepare(),
-                timeout=(min(CONNECT_TIMEOUT_SECONDS, remaining), min(READ_TIMEOUT_SECONDS, remaining)),
+                timeout=timeout,
                 allow_redirects=allow_redirects,
                 **self._settings,
             )

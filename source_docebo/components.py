@@ -5,8 +5,8 @@ The CDK builds them from the class's type hints: a field that the manifest sets 
 """
 
 import logging
+import random
 import re
-import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from concurrent.futures import TimeoutError as NoAnswerYet
 from dataclasses import InitVar, dataclass, field
@@ -66,15 +66,16 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
         request = requests.Request(
             "POST", self.get_token_refresh_endpoint(), data=self.build_refresh_request_body(), headers=_HEADERS
         )
-        started, attempt, pages_of_html = time.monotonic(), 0, 0
+        attempt, waited, pages_of_html = 0, 0.0, 0
         while True:
             attempt += 1
             try:
                 response = calls.send(request, retry_after_seconds, allow_redirects=False)
             except requests.RequestException as error:
-                problem, pause = f"Docebo did not answer: {_cause(error)}.", None
+                problem, told = f"{_host(request.url)} did not answer: {_cause(error)}. Check base_url.", None
+                waited += calls.read_timeout if isinstance(error, requests.Timeout) else 0
             else:
-                status, answer, pause = response.status_code, _json_object(response), retry_after_seconds(response)
+                status, answer, told = response.status_code, _json_object(response), retry_after_seconds(response)
                 if status == 200 and answer.get("access_token"):
                     return str(answer["access_token"]), _lifetime(answer)
                 if status == 429:
@@ -83,13 +84,14 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
                     pages_of_html += 1
                     if status != 200 or pages_of_html > 2:
                         raise self._refusal(response, answer)
-                problem = f"Docebo answered with status {status} and no token."
-            pause = pause or min(60.0, 2.0 ** (attempt - 1))
-            where = f"An access token could not be had from {_host(request.url)}. {problem} Check base_url."
-            if time.monotonic() - started + pause > LONGEST_RETRYING_SECONDS:
-                raise transient(f"{where} Tried {attempt} times.")
-            logger.info("%s Trying again in %d seconds.", where, round(pause))
-            calls.clock.pause(pause, where)
+                problem = f"{_host(request.url)} answered with status {status} and no token."
+            pause = told or min(60.0, 2.0 ** (attempt - 1)) * random.uniform(0.8, 1)
+            waited += 0 if told else pause
+            problem = f"Signing in to Docebo failed. {problem}"
+            if waited > LONGEST_RETRYING_SECONDS:
+                raise transient(f"{problem} Tried {attempt} times. Sync again later.")
+            logger.info("%s Trying again in %.1f seconds.", problem, pause)
+            calls.clock.pause(pause, problem)
 
     def _refusal(self, response: requests.Response, answer: Mapping[str, Any]) -> Failure:
         error, status = str(answer.get("error", "")), response.status_code
@@ -217,16 +219,14 @@ class DoceboRequester(Requester):
 
     def _ask(self, url: str) -> requests.Response | None:
         """Calls until there is an answer that can be judged for good."""
-        token = None
         attempt = renewals = 0
-        retrying = 0.0
+        waited = 0.0
         while True:
             token = self.authenticator.token_in_force()
             headers = {**_HEADERS, "Authorization": f"Bearer {token}"}
-            started = time.monotonic()
             answer: requests.Response | requests.RequestException
             try:
-                answer = self._calls.send(requests.Request("GET", url, headers=headers), self._backoff_time_told)
+                answer = self._calls.send(requests.Request("GET", url, headers=headers), retry_after_seconds)
                 resolution = self._judge(answer)
             except requests.RequestException as error:
                 answer = error
@@ -252,8 +252,11 @@ class DoceboRequester(Requester):
                 raise self._failure(url, answer, resolution)
             attempt += 1
             pause = self.error_handler.backoff_time(answer, attempt) or 0.0
-            retrying += time.monotonic() - started + pause
-            if attempt > int(self.error_handler.max_retries or 0) or retrying > LONGEST_RETRYING_SECONDS:
+            if isinstance(answer, requests.Timeout):
+                waited += self._calls.read_timeout
+            elif not (isinstance(answer, requests.Response) and retry_after_seconds(answer)):
+                waited += pause
+            if attempt > int(self.error_handler.max_retries or 0) or waited > LONGEST_RETRYING_SECONDS:
                 raise self._failure(url, answer, resolution, attempt)
             problem = f"Stream {self.name}: {resolution.error_message} ({_where(url)})"
             logger.info("%s Trying again in %.1f seconds.", problem, pause)
@@ -261,7 +264,13 @@ class DoceboRequester(Requester):
 
     def _judge(self, response: requests.Response) -> ErrorResolution:
         if not response.ok:
-            return self.error_handler.interpret_response(response)
+            for response_filter in self.error_handler.response_filters or ():
+                if resolution := response_filter.matches(response):
+                    return resolution
+            # The error handler itself would tell the body of an answer that it does not know, persons and all.
+            action = ResponseAction.FAIL if response.status_code < 500 else ResponseAction.RETRY
+            message = f"Docebo answers with status {response.status_code}."
+            return ErrorResolution(action, FailureType.system_error, message)
         try:
             page_of(response)
         except NoListError:
@@ -272,9 +281,6 @@ class DoceboRequester(Requester):
                 f"The answer ({len(response.content)} bytes, {content_type}) holds no list of records.",
             )
         return ErrorResolution(ResponseAction.SUCCESS)
-
-    def _backoff_time_told(self, response: requests.Response) -> float | None:
-        return retry_after_seconds(response)
 
     def _skip(self, url: str, resolution: ErrorResolution) -> None:
         """A single parent may be deleted during the sync; three and no answer mean that nobody serves this path."""

@@ -58,7 +58,7 @@ class Fault:
     @classmethod
     def retry_after(cls, seconds: int, as_date: bool = False, **where: Any) -> "Fault":
         """429 that tells how long to wait."""
-        told = formatdate(time.time() + seconds, usegmt=True) if as_date else str(seconds)
+        told = (lambda: formatdate(time.time() + seconds, usegmt=True)) if as_date else (lambda: str(seconds))
         return cls("status", (429, False, {"Retry-After": told}), **where)
 
     @classmethod

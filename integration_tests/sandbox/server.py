@@ -81,9 +81,9 @@ class OtherHost:
         self.calls: list[dict[str, str]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Keeps the headers, and answers with a page."""
+        """Keeps the headers, and answers with an empty list."""
         self.calls.append(dict(request.headers))
-        return web.Response(body=HTML, content_type="text/html")
+        return web.json_response({"data": {"items": [], "has_more_data": False}})
 
 
 class Sandbox:
@@ -204,7 +204,8 @@ class Sandbox:
 
     async def _fail(self, request: web.Request, fault: Fault, stream: str, parent: str | None) -> web.StreamResponse:
         if fault.kind == "status":
-            code, html, headers = fault.value
+            code, html, told = fault.value
+            headers = {name: value() for name, value in told.items()}
             if html:
                 return web.Response(status=code, body=HTML, content_type="text/html", headers=headers)
             return _refusal(code, "It cannot be done", headers)
@@ -253,13 +254,15 @@ class Sandbox:
     def _list(self, request: web.Request, stream: str, parent: str | None, fault: Fault | None) -> web.Response:
         if stream not in CHILDREN and parent is None and stream not in {name for name, _ in ROUTES}:
             return _refusal(404, "Not found")
-        key = request.path_qs if fault is None else ""
-        if key not in self._bodies:
+        body = None if fault else self._bodies.get(request.path_qs)
+        if body is None:
             found = self._found(stream, parent, request)
             if isinstance(found, web.Response):
                 return found
-            self._bodies[key] = self._page(stream, found, request, fault)
-        return web.Response(body=self._bodies[key], content_type="application/json")
+            body = self._page(stream, found, request, fault)
+            if fault is None:
+                self._bodies[request.path_qs] = body
+        return web.Response(body=body, content_type="application/json")
 
     def _found(self, stream: str, parent: str | None, request: web.Request) -> "List | web.Response":
         tenant = self.tenant
