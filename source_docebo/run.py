@@ -136,7 +136,7 @@ def _readable(read: Callable[[str], _Read], path: str) -> _Read:
     except PermissionError:
         problem = f"is not readable by this user (uid {os.getuid()}): change its permissions"
     except (JSONDecodeError, UnicodeDecodeError, ValueError):
-        problem = "is not valid JSON"
+        problem = "does not hold a JSON object"
     except (OSError, TypeError, KeyError) as error:
         problem = f"cannot be used ({type(error).__name__})"
     raise _UnusableFileError(f"The file {path} {problem}.", FailureType.config_error)

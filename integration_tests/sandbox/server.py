@@ -136,6 +136,10 @@ class Sandbox:
         """Serves a fault from now on."""
         self._faults.append(fault)
 
+    def clear(self) -> None:
+        """Serves no faults any more."""
+        self._faults.clear()
+
     def revoke_tokens(self) -> None:
         """Makes every token that was issued unknown."""
         self._tokens.clear()
@@ -170,7 +174,7 @@ class Sandbox:
         self, request: web.Request, path: str, stream: str, parent: str | None, token: str | None
     ) -> web.StreamResponse:
         page = int(request.query.get("page", 1))
-        if not path.startswith("/") or not request.path.startswith(self._base_path):
+        if not stream or not request.path.startswith(self._base_path):
             return web.Response(status=404, body=HTML, content_type="text/html")
         if self._over_the_limit():
             return _refusal(429, "Too Many Requests")
@@ -252,8 +256,6 @@ class Sandbox:
         return web.json_response(answer)
 
     def _list(self, request: web.Request, stream: str, parent: str | None, fault: Fault | None) -> web.Response:
-        if stream not in CHILDREN and parent is None and stream not in {name for name, _ in ROUTES}:
-            return _refusal(404, "Not found")
         body = None if fault else self._bodies.get(request.path_qs)
         if body is None:
             found = self._found(stream, parent, request)

@@ -1,0 +1,122 @@
+"""Bad input is refused with a message for the person in the Airbyte UI: what is wrong, where, and what to do."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration_tests.command import Connector, Output
+from integration_tests.comparison import assert_same_records
+from integration_tests.sandbox import Fault, Sandbox, Tenant
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(Tenant(seed=31)) as running:
+        yield running
+
+
+def free_port() -> int:
+    """A port on loopback where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def changed(config: dict[str, Any], **credentials: str) -> dict[str, Any]:
+    return {**config, "credentials": {**config["credentials"], **credentials}}
+
+
+def refused(output: Output, *words: str) -> None:
+    status = output.connection_status()
+    assert status["status"] == "FAILED"
+    for word in words:
+        assert word in status["message"]
+    assert "Traceback" not in output.text + output.stderr
+
+
+class TestCheck:
+    @pytest.fixture(autouse=True)
+    def within_30_seconds(self) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        assert time.monotonic() - started < 30
+
+    def test_wrong_client_secret(self, connector: Connector, sandbox: Sandbox) -> None:
+        config = changed(sandbox.config("client_credentials"), client_secret="not-the-secret")
+        output = connector.check(config)
+        refused(output, "client_id", "client_secret", "OAuth app")
+        assert "not-the-secret" not in output.text
+
+    def test_wrong_password(self, connector: Connector, sandbox: Sandbox) -> None:
+        refused(
+            connector.check(changed(sandbox.config("password"), password="not-the-password")), "username", "password"
+        )
+
+    def test_a_host_that_does_not_exist(self, connector: Connector, sandbox: Sandbox) -> None:
+        config = {**sandbox.config("client_credentials"), "base_url": "https://acme.docebosaas.invalid"}
+        refused(connector.check(config), "acme.docebosaas.invalid", "base_url")
+
+    def test_a_host_that_does_not_answer(self, connector: Connector, sandbox: Sandbox) -> None:
+        address = f"http://127.0.0.1:{free_port()}"
+        refused(connector.check({**sandbox.config("client_credentials"), "base_url": address}), "refused", "base_url")
+
+    def test_the_address_of_another_site(self, connector: Connector, sandbox: Sandbox) -> None:
+        sandbox.add(Fault.html_200(times=10))
+        refused(connector.check(sandbox.config("client_credentials")), "base_url", "not to be the address of a Docebo")
+        sandbox.clear()
+
+    def test_a_path_that_is_not_the_platform(self, connector: Connector, sandbox: Sandbox) -> None:
+        config = sandbox.config("client_credentials")
+        refused(connector.check({**config, "base_url": f"{config['base_url']}/elsewhere"}), "base_url", "404")
+
+    def test_no_right_to_read(self, connector: Connector, sandbox: Sandbox) -> None:
+        sandbox.add(Fault.status(403, path="learn/v1/courses"))
+        refused(connector.check(sandbox.config("client_credentials")), "courses", "no right")
+        sandbox.clear()
+
+    def test_a_configuration_without_its_secret(self, connector: Connector, sandbox: Sandbox) -> None:
+        config = sandbox.config("client_credentials")
+        del config["credentials"]["client_secret"]
+        refused(connector.check(config), "credentials.client_secret", "missing")
+
+
+class TestRead:
+    def test_a_stream_that_does_not_exist_fails_after_the_others(self, connector: Connector, sandbox: Sandbox) -> None:
+        output = connector.read(sandbox.config("client_credentials"), ["groups", "webinars"])
+        assert output.code == 1
+        assert_same_records(sandbox.tenant, output, ["groups"])
+        assert "webinars" in output.errors()[-1]["message"]
+        assert output.errors()[-1]["failure_type"] == "config_error"
+
+    def test_a_malformed_field(self, connector: Connector, sandbox: Sandbox) -> None:
+        output = connector.read({**sandbox.config("client_credentials"), "num_workers": 41}, ["groups"])
+        assert output.code == 1
+        assert "num_workers" in output.errors()[0]["message"]
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (None, "does not exist"),
+            ("{not json", "does not hold a JSON object"),
+            ("[1, 2]", "does not hold a JSON object"),
+        ],
+    )
+    def test_a_configuration_file_that_cannot_be_used(
+        self, connector: Connector, tmp_path: Path, content: str | None, words: str
+    ) -> None:
+        path, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
+        catalog.write_text('{"streams": []}', encoding="utf-8")
+        if content is not None:
+            path.write_text(content, encoding="utf-8")
+        for command in (["check"], ["discover"], ["read", "--catalog", str(catalog)]):
+            output = connector.run(*command, "--config", str(path))
+            assert output.code == 1
+            (line,) = output.text.splitlines()
+            assert words in line
+            assert str(path) in str(json.loads(line))
+            assert "Traceback" not in line + output.stderr
