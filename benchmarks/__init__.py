@@ -1,0 +1,1 @@
+"""What a read costs, beside the same calls made by a bare client."""
