@@ -1,20 +1,19 @@
 """Mends the dates that Docebo sends."""
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 EPOCH = "1970-01-01T00:00:00Z"
 
 _NOTHING = {"", "0", "null"}
+_USUAL = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _DATE = re.compile(
-    r"(?P<year>\d{4})(?P<mark>[-/])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})"
-    r"(?:(?:T|\s+)(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
-    r"\s*(?:Z|UTC|(?P<sign>[+-])(?P<zone_hours>\d{2}):?(?P<zone_minutes>\d{2})?)?)?",
+    r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
+    r"(?:(?:T|\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:Z|UTC|([+-])(\d{2}):?(\d{2})?)?)?",
     re.ASCII | re.IGNORECASE,
 )
 _ZERO_LIKE = re.compile(r"[-0/:.,+TZ\s]*|-0001-11-30( 00:00:00)?", re.ASCII | re.IGNORECASE)
-_USUAL = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
 def to_utc_text(value: Any) -> str | None:
@@ -25,17 +24,11 @@ def to_utc_text(value: Any) -> str | None:
     Raises ValueError for anything that is no real calendar date, `0000-00-00` among them.
     """
     if isinstance(value, str):
-        # The form of almost every value, tried first because it costs a fifth of the general one.
-        if _USUAL.fullmatch(value):
-            try:
-                datetime.fromisoformat(value)
-                return f"{value[:10]}T{value[11:]}Z"
-            except ValueError:
-                pass
+        if _USUAL.fullmatch(value):  # almost every value: the way below costs five times as much
+            datetime.fromisoformat(value)
+            return f"{value[:10]}T{value[11:]}Z"
         text = value.strip()
-        if text.lower() in _NOTHING:
-            return None
-        return _general(text)
+        return None if text.lower() in _NOTHING else _general(text)
     if value is None or (value == 0 and not isinstance(value, bool)):
         return None
     raise ValueError("neither text nor null")
@@ -50,14 +43,14 @@ def _general(text: str) -> str:
     match = _DATE.fullmatch(text)
     if match is None:
         raise ValueError("no date")
-    part = {name: int(match[name] or 0) for name in ("year", "month", "day", "hour", "minute", "second")}
-    moment = datetime(**part, tzinfo=timezone.utc)
-    if match["sign"]:
-        offset = timedelta(hours=int(match["zone_hours"]), minutes=int(match["zone_minutes"] or 0))
+    year, _, month, day, hour, minute, second, sign, zone_hours, zone_minutes = match.groups("0")
+    moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
+    if sign != "0":
+        offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
         if offset >= timedelta(days=1):
             raise ValueError("no such offset")
         try:
-            moment = moment + offset if match["sign"] == "-" else moment - offset
+            moment = moment + offset if sign == "-" else moment - offset
         except OverflowError:
             raise ValueError("beyond the calendar") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ").rjust(len(EPOCH), "0")
+    return f"{moment.isoformat()}Z"
