@@ -1,0 +1,1 @@
+"""Unit tests: each a real run of the connector over mocked HTTP."""

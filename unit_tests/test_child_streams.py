@@ -1,0 +1,416 @@
+"""Streams that are read for each parent: which parents are asked, and whose records they are."""
+
+from typing import Any
+
+import pytest
+
+from unit_tests.builders import PageBuilder, Platform, a_page_with, read, refusal
+from unit_tests.declared import as_declared
+
+COURSES = "learn/v1/courses"
+GROUPS = "audiences/v1/audience"
+PLANS = "learningplan/v1/learningplans"
+
+
+def a_course(number: Any, course_type: str = "classroom") -> dict[str, Any]:
+    return {"id_course": number, "course_type": course_type}
+
+
+def a_plan(number: Any, **counts: Any) -> dict[str, Any]:
+    return {"learning_plan_id": number, "assigned_courses_count": 1, "assigned_enrollments_count": 1, **counts}
+
+
+def by(*keys: str) -> Any:
+    """Children of several parents are read at the same time, so their order says nothing."""
+    return lambda record: [record[key] for key in keys]
+
+
+class TestGroupMembers:
+    """Each group's users are read, and say to which group they belong."""
+
+    def test_three_pages_of_several_groups(self, docebo: Platform) -> None:
+        docebo.holds(GROUPS, {"uuid": "a"}, {"uuid": "b"}, {"uuid": "c"})
+        docebo.lists(
+            f"{GROUPS}/a/users",
+            a_page_with({"user_id": "1"}, {"user_id": "2"}).page(1, of=3),
+            a_page_with({"user_id": "3"}).page(2, of=3),
+            a_page_with({"user_id": "4"}).page(3, of=3),
+        )
+        docebo.holds(f"{GROUPS}/b/users")
+        docebo.holds(f"{GROUPS}/c/users", {"user_id": "1"})
+
+        output = read("group_members")
+
+        assert sorted(output.records("group_members"), key=by("group_uuid", "user_id")) == [
+            {"group_uuid": "a", "user_id": "1"},
+            {"group_uuid": "a", "user_id": "2"},
+            {"group_uuid": "a", "user_id": "3"},
+            {"group_uuid": "a", "user_id": "4"},
+            {"group_uuid": "c", "user_id": "1"},
+        ]
+        assert output.is_complete("group_members")
+        assert {"page": ["3"], "page_size": ["200"]} in docebo.queries_for(f"{GROUPS}/a/users")
+        assert docebo.queries_for(f"{GROUPS}/c/users") == [{"page": ["1"], "page_size": ["200"]}]
+
+    def test_a_member_is_known_by_text_whatever_its_name_and_type(self, docebo: Platform) -> None:
+        docebo.holds(GROUPS, {"uuid": "a"})
+        docebo.holds(f"{GROUPS}/a/users", {"user_id": 1, "relation_type": "manual"}, {"idst": 2, "likes": ["tea"]})
+
+        records = read("group_members").records("group_members")
+
+        assert records == [
+            {"group_uuid": "a", "user_id": "1", "relation_type": "manual"},
+            {"group_uuid": "a", "user_id": "2", "idst": 2, "likes": ["tea"]},
+        ]
+
+    def test_groups_are_found_by_their_older_names(self, docebo: Platform) -> None:
+        docebo.holds(GROUPS, {"audience_id": "x"}, {"group_id": 8}, {"id": 9})
+        for group in ("x", "8", "9"):
+            docebo.holds(f"{GROUPS}/{group}/users", {"user_id": group})
+
+        records = read("group_members").records("group_members")
+
+        assert sorted(records, key=by("group_uuid")) == [
+            {"group_uuid": group, "user_id": group} for group in ("8", "9", "x")
+        ]
+
+    def test_groups_of_three_pages(self, docebo: Platform) -> None:
+        docebo.lists(GROUPS, *(a_page_with({"uuid": str(page)}).page(page, of=3) for page in (1, 2, 3)))
+        for page in (1, 2, 3):
+            docebo.holds(f"{GROUPS}/{page}/users", {"user_id": "1"})
+
+        records = read("group_members").records("group_members")
+
+        assert sorted(record["group_uuid"] for record in records) == ["1", "2", "3"]
+
+    def test_no_group_means_no_members(self, docebo: Platform) -> None:
+        docebo.holds(GROUPS)
+
+        output = read("group_members")
+
+        assert output.records("group_members") == []
+        assert output.is_complete("group_members")
+
+
+class TestCourseLearningObjects:
+    """Each course's learning objects come in one answer, without pages."""
+
+    def test_several_courses(self, docebo: Platform) -> None:
+        docebo.holds(COURSES, a_course(1, "elearning"), a_course("2"))
+        docebo.holds(f"{COURSES}/1/los", {"id_org": 10, "item_id": None, "id_resource": 77}, {"id_org": "11"})
+        docebo.holds(f"{COURSES}/2/los", {"id_org": 10, "title": "Intro", "item_id": 5})
+
+        output = read("course_learning_objects")
+
+        assert sorted(output.records("course_learning_objects"), key=by("course_id", "id_org")) == [
+            {"course_id": 1, "id_org": 10, "id_resource": "77"},
+            {"course_id": 1, "id_org": 11},
+            {"course_id": 2, "id_org": 10, "title": "Intro", "item_id": "5"},
+        ]
+        assert output.is_complete("course_learning_objects")
+        assert docebo.queries_for(f"{COURSES}/1/los") == [{}]
+
+    def test_an_answer_with_the_items_alone_is_read_whole(self, docebo: Platform) -> None:
+        docebo.holds(COURSES, a_course(1))
+        objects = [{"id_org": number} for number in range(300)]
+        docebo.answers(
+            f"{COURSES}/1/los",
+            a_page_with(*objects).saying(current_page=None, has_more_data=None, total_page_count=None).build(),
+        )
+
+        records = read("course_learning_objects").records("course_learning_objects")
+
+        assert records == [{"course_id": 1, "id_org": number} for number in range(300)]
+        assert len(docebo.requests_for(f"{COURSES}/1/los")) == 1
+
+
+class TestSessions:
+    """Sessions are asked for where there can be any, and say to which course they belong."""
+
+    def test_of_classroom_and_webinar_courses(self, docebo: Platform) -> None:
+        docebo.holds(COURSES, a_course(1), a_course(2, "elearning"), a_course(3, "webinar"), {"id_course": 4})
+        session = {
+            "id": 100,
+            "date_start": "2024-05-01 08:30:00",
+            "date_end": "0000-00-00 00:00:00",
+            "location": [],
+            "attendance_details": {"onsite": "3", "online": 0, "flexible": 0},
+            "additional_fields": [{"id": 5, "name": "Room", "value": None, "mandatory": "1"}],
+        }
+        docebo.lists(
+            "course/v1/courses/1/sessions",
+            a_page_with(session).page(1, of=3),
+            a_page_with({"id": 101}).page(2, of=3),
+            a_page_with({"id": 102}).page(3, of=3),
+        )
+        docebo.holds("course/v1/courses/3/sessions", {"id": 103})
+        docebo.holds("course/v1/courses/4/sessions", {"id": 104})
+
+        output = read("sessions")
+
+        assert sorted(output.records("sessions"), key=by("id")) == [
+            {
+                "id": 100,
+                "course_id": 1,
+                "date_start": "2024-05-01T08:30:00Z",
+                "date_end": "1970-01-01T00:00:00Z",
+                "location": {},
+                "attendance_details": {"onsite": 3, "online": 0, "flexible": 0},
+                "additional_fields": [{"id": "5", "name": "Room", "value": None, "mandatory": True}],
+            },
+            {"id": 101, "course_id": 1},
+            {"id": 102, "course_id": 1},
+            {"id": 103, "course_id": 3},
+            {"id": 104, "course_id": 4},
+        ]
+        assert output.is_complete("sessions")
+        assert docebo.requests_for("course/v1/courses/2/sessions") == []
+        assert {"page": ["2"], "page_size": ["200"]} in docebo.queries_for("course/v1/courses/1/sessions")
+
+    def test_a_course_that_does_not_have_sessions_means_none(self, docebo: Platform) -> None:
+        docebo.holds(COURSES, a_course(1), a_course(2))
+        docebo.answers("course/v1/courses/1/sessions", refusal(400, "Course with id 1 does not have sessions"))
+        docebo.holds("course/v1/courses/2/sessions", {"id": 100})
+
+        output = read("sessions")
+
+        assert output.records("sessions") == [{"id": 100, "course_id": 2}]
+        assert output.is_complete("sessions")
+        assert output.warnings() == []
+        assert len(docebo.requests_for("course/v1/courses/1/sessions")) == 1
+
+    def test_another_bad_request_fails_the_stream(self, docebo: Platform) -> None:
+        docebo.holds(COURSES, a_course(1))
+        docebo.answers("course/v1/courses/1/sessions", refusal(400, "The parameter page is not valid"))
+
+        output = read("sessions")
+
+        ((_, message),) = output.errors()
+        assert "sessions" in message
+        assert "The parameter page is not valid" in message
+        assert output.is_incomplete("sessions")
+
+
+class TestLearningPlanCourseEnrollments:
+    """Students of plans that have any are read, plan by plan, and say to which plan they belong."""
+
+    path = PLANS + "/{}/courses/enrollments"
+
+    def test_three_pages_of_several_plans(self, docebo: Platform) -> None:
+        docebo.holds(PLANS, a_plan(1), a_plan("2"))
+        enrolment = {
+            "course_id": "5",
+            "user_id": "13903",
+            "enrollment_completion_date": "",
+            "enrollment_created_at": "2024-05-01 08:30:00",
+            "enrollment_validity_begin_date": "2024-05-01",
+        }
+        docebo.lists(
+            self.path.format(1),
+            a_page_with(enrolment).page(1, of=3),
+            a_page_with({"course_id": 6, "user_id": 2}).page(2, of=3),
+            a_page_with({"course_id": 7, "user_id": 3}).page(3, of=3),
+        )
+        docebo.holds(self.path.format(2), {"course_id": 5, "user_id": 1})
+
+        output = read("learning_plan_course_enrollments")
+
+        assert sorted(output.records("learning_plan_course_enrollments"), key=by("learning_plan_id", "course_id")) == [
+            {
+                "learning_plan_id": 1,
+                "course_id": 5,
+                "user_id": 13903,
+                "enrollment_created_at": "2024-05-01T08:30:00Z",
+                "enrollment_validity_begin_date": as_declared(
+                    "learning_plan_course_enrollments", "enrollment_validity_begin_date", "2024-05-01T00:00:00Z"
+                ),
+            },
+            {"learning_plan_id": 1, "course_id": 6, "user_id": 2},
+            {"learning_plan_id": 1, "course_id": 7, "user_id": 3},
+            {"learning_plan_id": 2, "course_id": 5, "user_id": 1},
+        ]
+        assert output.is_complete("learning_plan_course_enrollments")
+        assert docebo.queries_for(self.path.format(2)) == [
+            {"page": ["1"], "page_size": ["200"], "enrollment_level[]": ["student"]}
+        ]
+
+    def test_a_plan_without_courses_or_enrolments_is_not_asked(self, docebo: Platform) -> None:
+        docebo.holds(
+            PLANS,
+            a_plan(1, assigned_courses_count=0),
+            a_plan(2, assigned_enrollments_count=0),
+            a_plan(3, assigned_courses_count="0"),
+            a_plan(4, assigned_enrollments_count="0"),
+            a_plan(5, assigned_courses_count="3", assigned_enrollments_count="2"),
+            {"learning_plan_id": 6},
+        )
+        docebo.holds(self.path.format(5), {"course_id": 1, "user_id": 1})
+        docebo.holds(self.path.format(6), {"course_id": 1, "user_id": 1})
+
+        output = read("learning_plan_course_enrollments")
+
+        asked = [path for path in docebo.paths_asked if path != PLANS]
+        assert sorted(asked) == [self.path.format(5), self.path.format(6)]
+        assert sorted(record["learning_plan_id"] for record in output.records("learning_plan_course_enrollments")) == [
+            5,
+            6,
+        ]
+
+    def test_the_plans_themselves_are_all_emitted(self, docebo: Platform) -> None:
+        docebo.holds(PLANS, a_plan(1, assigned_courses_count=0), a_plan(2))
+        docebo.holds(self.path.format(2))
+
+        output = read("learning_plans", "learning_plan_course_enrollments")
+
+        assert [record["learning_plan_id"] for record in output.records("learning_plans")] == [1, 2]
+
+
+class TestCourseEnrollments:
+    """Enrolments are asked for a hundred courses at a time."""
+
+    path = "course/v1/courses/enrollments"
+
+    def test_three_pages_of_one_group_of_courses(self, docebo: Platform) -> None:
+        docebo.holds(COURSES, a_course(1), a_course(2, "elearning"), a_course("3"))
+        enrolment = {
+            "course_id": 1,
+            "user_id": 13903,
+            "enrollment_status": "in_progress",
+            "enrollment_created_at": "0000-00-00 00:00:00",
+            "enrollment_date_last_updated": "2024-05-01 08:30:00",
+            "enrollment_completion_date": None,
+            "enrollment_score": "87.5",
+            "enrollment_validity_end_date": "2024-12-31",
+            "enrollment_validity_end_datetime": "2024-12-31 18:00:00",
+            "enrollment_time_spent": 5400,
+        }
+        docebo.lists(
+            self.path,
+            a_page_with(enrolment).page(1, of=3),
+            a_page_with({"course_id": "2", "user_id": "5"}).page(2, of=3),
+            a_page_with({"course_id": 3, "user_id": 5}).page(3, of=3),
+        )
+
+        output = read("course_enrollments")
+
+        assert output.records("course_enrollments") == [
+            {
+                "course_id": 1,
+                "user_id": 13903,
+                "enrollment_status": "in_progress",
+                "enrollment_created_at": "1970-01-01T00:00:00Z",
+                "enrollment_date_last_updated": "2024-05-01T08:30:00Z",
+                "enrollment_score": 87.5,
+                "enrollment_validity_end_date": as_declared(
+                    "course_enrollments", "enrollment_validity_end_date", "2024-12-31T00:00:00Z"
+                ),
+                "enrollment_validity_end_datetime": "2024-12-31T18:00:00Z",
+                "enrollment_time_spent": 5400,
+            },
+            {"course_id": 2, "user_id": 5},
+            {"course_id": 3, "user_id": 5},
+        ]
+        assert output.is_complete("course_enrollments")
+        assert sorted(docebo.queries_for(self.path), key=lambda query: query["page"]) == [
+            {
+                "page": [page],
+                "page_size": ["200"],
+                "course_id[]": ["1", "2", "3"],
+                "extra_fields[]": ["enrollment_time_spent"],
+            }
+            for page in ("1", "2", "3")
+        ]
+
+    def test_more_than_a_hundred_courses_are_asked_for_in_groups(self, docebo: Platform) -> None:
+        docebo.lists(
+            COURSES,
+            PageBuilder().with_records(*(a_course(number) for number in range(1, 201))).page(1, of=2),
+            PageBuilder().with_records(*(a_course(number) for number in range(201, 251))).page(2, of=2),
+        )
+        groups = [[str(number) for number in range(first, last)] for first, last in ((1, 101), (101, 201), (201, 251))]
+        for group in groups:
+            docebo.answers(
+                self.path,
+                a_page_with(
+                    {"course_id": int(group[0]), "user_id": 1}, {"course_id": int(group[-1]), "user_id": 1}
+                ).build(),
+                when={"course_id[]": group},
+            )
+
+        output = read("course_enrollments")
+
+        asked = [query["course_id[]"] for query in docebo.queries_for(self.path)]
+        assert sorted(asked, key=lambda group: int(group[0])) == groups
+        assert sorted(record["course_id"] for record in output.records("course_enrollments")) == [
+            1,
+            100,
+            101,
+            200,
+            201,
+            250,
+        ]
+        assert output.is_complete("course_enrollments")
+
+    def test_one_course_is_one_group(self, docebo: Platform) -> None:
+        docebo.holds(COURSES, a_course(7))
+        docebo.holds(self.path, {"course_id": 7, "user_id": 1})
+
+        output = read("course_enrollments")
+
+        assert [query["course_id[]"] for query in docebo.queries_for(self.path)] == [["7"]]
+        assert output.records("course_enrollments") == [{"course_id": 7, "user_id": 1}]
+
+    def test_no_course_means_no_request(self, docebo: Platform) -> None:
+        docebo.holds(COURSES)
+
+        output = read("course_enrollments")
+
+        assert docebo.requests_for(self.path) == []
+        assert output.is_complete("course_enrollments")
+
+
+class TestSharedParents:
+    """Parents are read once in a sync, by whoever needs them first."""
+
+    def test_courses_are_read_once_for_four_streams(self, docebo: Platform) -> None:
+        docebo.lists(COURSES, a_page_with(a_course(1)).page(1, of=2), a_page_with(a_course(2)).page(2, of=2))
+        docebo.holds("course/v1/courses/enrollments", {"course_id": 1, "user_id": 1})
+        for course in (1, 2):
+            docebo.holds(f"{COURSES}/{course}/los", {"id_org": 1})
+            docebo.holds(f"course/v1/courses/{course}/sessions", {"id": course})
+        streams = ("courses", "course_enrollments", "course_learning_objects", "sessions")
+
+        output = read(*streams)
+
+        assert all(output.is_complete(stream) for stream in streams)
+        assert [len(output.records(stream)) for stream in streams] == [2, 1, 2, 2]
+        assert len(docebo.requests_for(COURSES)) == 2
+
+    @pytest.mark.parametrize("missing", [1, 2])
+    def test_a_parent_that_was_deleted_meanwhile_is_skipped(self, docebo: Platform, missing: int) -> None:
+        docebo.holds(GROUPS, {"uuid": "1"}, {"uuid": "2"}, {"uuid": "3"})
+        for group in (1, 2, 3):
+            if group == missing:
+                docebo.answers(f"{GROUPS}/{group}/users", refusal(404, "No such audience"))
+            else:
+                docebo.holds(f"{GROUPS}/{group}/users", {"user_id": "1"})
+
+        output = read("group_members")
+
+        assert len(output.records("group_members")) == 2
+        assert output.is_complete("group_members")
+        (warning,) = output.warnings()
+        assert f"{GROUPS}/{missing}/users" in warning
+
+    def test_children_that_nobody_serves_fail_the_stream(self, docebo: Platform) -> None:
+        docebo.holds(GROUPS, *({"uuid": str(number)} for number in range(10)))
+        for number in range(10):
+            docebo.answers(f"{GROUPS}/{number}/users", refusal(404, "Not found"))
+
+        output = read("group_members")
+
+        assert output.is_incomplete("group_members")
+        failure_type, message = output.errors()[0]
+        assert failure_type.value == "config_error"
+        assert "group_members" in message
+        assert "404" in message
