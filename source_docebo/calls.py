@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition, Lock
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 import requests
 from airbyte_cdk.utils.constants import ENV_REQUEST_CACHE_PATH
@@ -23,6 +24,7 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 60.0  # a page of 200 enrollments can take Docebo half a minute
 LONGEST_REFUSAL_SECONDS = 3 * 3600.0
 LONGEST_PAUSE_SECONDS = 110.0
+_HOUR_SECONDS = 3605.0  # a call reaches Docebo a little after it is made: no two need come closer than an hour
 
 
 class Clock:
@@ -60,7 +62,7 @@ class Allowance:
             now = time.monotonic()
             slot = now
             if len(self._slots) == self._calls_per_hour:
-                slot = max(now, self._slots[0] + 3600)
+                slot = max(now, self._slots[0] + _HOUR_SECONDS)
             self._slots.append(slot)
             if slot > now and now >= self._told_until:
                 self._told_until = slot
@@ -139,7 +141,7 @@ class Limit:
         self._may_fly = 1
         pause = told
         if pause is None:
-            pause = min(LONGEST_PAUSE_SECONDS, 2.0**self._refusals) * random.uniform(0.8, 1)
+            pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._refusals, 7)) * random.uniform(0.8, 1)
         self._refusals += 1
         self._resume_at = now + pause
         logger.info(
@@ -166,7 +168,7 @@ class Calls:
     at most `num_workers` calls at once, and the pages that several streams need.
     """
 
-    _current: ClassVar[tuple[str, Optional["Calls"]]] = ("", None)
+    _running: ClassVar["WeakValueDictionary[str, Calls]"] = WeakValueDictionary()
     _building: ClassVar[Lock] = Lock()
 
     @classmethod
@@ -177,12 +179,13 @@ class Calls:
         """
         key = json.dumps([config, os.environ.get(ENV_REQUEST_CACHE_PATH)], sort_keys=True, default=str)
         with cls._building:
-            if cls._current[0] != key or cls._current[1] is None:
-                cls._current = (key, cls(config))
-            return cls._current[1]  # type: ignore[return-value]
+            calls = cls._running.get(key)
+            if calls is None:
+                calls = cls._running[key] = cls(config)
+            return calls
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        workers = config["num_workers"]
+        workers = int(config["num_workers"])
         self.clock = Clock(config.get("answer_within_seconds"))
         self.workers = workers
         self.token = Token()
@@ -267,22 +270,24 @@ class Token:
     """The access token of the sync, renewed by one caller while the others wait for it."""
 
     _EXPIRY_MARGIN = 0.05  # of its life: cheaper than the refused calls of all workers
+    _MOST_REFUSED = 3  # new tokens in a row
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._value: str | None = None
         self._expires_at = 0.0
+        self._refused = 0
         self._failure: Failure | None = None
 
-    def get(self, request: Callable[[], tuple[str, float]], refused: str | None = None) -> str:
+    def get(self, request: Callable[[], tuple[str, float]]) -> str:
         """
-        The token in force, other than the one that was refused. `request` asks Docebo for a new one, and returns it
-        with its life in seconds; its failure is final for the sync, since every stream needs the same token.
+        The token in force. `request` asks Docebo for a new one, and returns it with its life in seconds; its failure is
+        final for the sync, since every stream needs the same token.
         """
         with self._lock:
             if self._failure is not None:
                 raise self._failure
-            if self._value is None or self._value == refused or time.monotonic() >= self._expires_at:
+            if self._value is None or time.monotonic() >= self._expires_at:
                 try:
                     self._value, life = request()
                 except Failure as failure:
@@ -290,6 +295,18 @@ class Token:
                     raise
                 self._expires_at = time.monotonic() + life * (1 - self._EXPIRY_MARGIN)
             return self._value
+
+    def refuse(self, value: str) -> bool:
+        """Gives up the token that Docebo refused; False if it refuses every new one, so that another is no use."""
+        with self._lock:
+            if value == self._value:
+                self._value = None
+                self._refused += 1
+            return self._refused < self._MOST_REFUSED
+
+    def accept(self) -> None:
+        """Docebo took the token."""
+        self._refused = 0
 
 
 def _duration(seconds: float) -> str:

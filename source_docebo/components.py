@@ -7,14 +7,13 @@ The CDK builds them from the class's type hints: a field that the manifest sets 
 import logging
 import random
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent.futures import TimeoutError as NoAnswerYet
 from dataclasses import InitVar, dataclass, field
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from itertools import islice
 from threading import Lock
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 import orjson
 import requests
@@ -25,6 +24,7 @@ from airbyte_cdk.sources.declarative.extractors.record_extractor import RecordEx
 from airbyte_cdk.sources.declarative.extractors.type_transformer import TypeTransformer
 from airbyte_cdk.sources.declarative.interpolation.interpolated_mapping import InterpolatedMapping
 from airbyte_cdk.sources.declarative.interpolation.interpolated_string import InterpolatedString
+from airbyte_cdk.sources.declarative.partition_routers.substream_partition_router import SubstreamPartitionRouter
 from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategy import BackoffStrategy
 from airbyte_cdk.sources.declarative.requesters.error_handlers.default_error_handler import DefaultErrorHandler
 from airbyte_cdk.sources.declarative.requesters.paginators.strategies.pagination_strategy import PaginationStrategy
@@ -34,14 +34,25 @@ from airbyte_cdk.sources.streams.http.error_handlers.response_models import Erro
 from airbyte_cdk.sources.types import Config, Record, StreamSlice, StreamState
 from requests.utils import default_user_agent
 
+from source_docebo.answers import (
+    NoListError,
+    cause,
+    host,
+    json_object,
+    page_of,
+    retry_after_seconds,
+    said,
+    unparsed,
+    where,
+)
 from source_docebo.calls import Calls
 from source_docebo.conformity import Conformer, MissingKeyError
 from source_docebo.failures import Failure, to_configure, transient, unexpected
-from source_docebo.pages import NoListError, Page, page_of
 
 logger = logging.getLogger("airbyte.source_docebo")
 
 LONGEST_RETRYING_SECONDS = 300.0
+MOST_TOKENS_FOR_A_CALL = 10  # each may be revoked while the call is under way
 
 
 @dataclass
@@ -53,67 +64,68 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
     Source: https://help.docebo.com/hc/en-us/articles/360020082180 (grants), docs/BEHAVIOR.md (answers).
     """
 
-    def token_in_force(self, refused: str | None = None) -> str:
-        """The access token in force; a new one if that is the one Docebo refused."""
-        return Calls.of(self.config).token.get(self._request_token, refused)
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__post_init__(parameters)
+        self._calls = Calls.of(self.config)
 
     def get_access_token(self) -> str:
-        """The access token, for those parts of the CDK that sign requests themselves."""
-        return self.token_in_force()
+        """The access token in force."""
+        return self._calls.token.get(self._request_token)
+
+    def refuse(self, token: str) -> bool:
+        """Gives up a token that Docebo refused; False if it refuses every new one, so that another is no use."""
+        return self._calls.token.refuse(token)
 
     def _request_token(self) -> tuple[str, float]:
-        calls = Calls.of(self.config)
         request = requests.Request(
             "POST", self.get_token_refresh_endpoint(), data=self.build_refresh_request_body(), headers=_HEADERS
         )
-        attempt, waited, pages_of_html = 0, 0.0, 0
+        attempt, waited, without_token = 0, 0.0, 0
         while True:
             attempt += 1
             try:
-                response = calls.send(request, retry_after_seconds, allow_redirects=False)
+                response = self._calls.send(request, retry_after_seconds, allow_redirects=False)
             except requests.RequestException as error:
-                problem, told = f"{_host(request.url)} did not answer: {_cause(error)}. Check base_url.", None
-                waited += calls.read_timeout if isinstance(error, requests.Timeout) else 0
+                problem, told = f"{host(request.url)} did not answer: {cause(error)}. Check base_url.", None
+                waited += self._calls.read_timeout if isinstance(error, requests.Timeout) else 0
             else:
-                status, answer, told = response.status_code, _json_object(response), retry_after_seconds(response)
+                status, answer, told = response.status_code, json_object(response), retry_after_seconds(response)
                 if status == 200 and answer.get("access_token"):
                     return str(answer["access_token"]), _lifetime(answer)
                 if status == 429:
                     continue
                 if status < 500 and status != 408:
-                    pages_of_html += 1
-                    if status != 200 or pages_of_html > 2:
+                    without_token += 1
+                    if status != 200 or without_token > 2:
                         raise self._refusal(response, answer)
-                problem = f"{_host(request.url)} answered with status {status} and no token."
+                problem = f"{host(request.url)} answered with status {status} and no token."
             pause = told or min(60.0, 2.0 ** (attempt - 1)) * random.uniform(0.8, 1)
             waited += 0 if told else pause
             problem = f"Signing in to Docebo failed. {problem}"
             if waited > LONGEST_RETRYING_SECONDS:
                 raise transient(f"{problem} Tried {attempt} times. Sync again later.")
             logger.info("%s Trying again in %.1f seconds.", problem, pause)
-            calls.clock.pause(pause, problem)
+            self._calls.clock.pause(pause, problem)
 
     def _refusal(self, response: requests.Response, answer: Mapping[str, Any]) -> Failure:
-        error, status = str(answer.get("error", "")), response.status_code
+        error, status, grant = str(answer.get("error", "")), response.status_code, self.get_grant_type()
         if error == "invalid_client":
-            cause = "Docebo does not know this client_id with this client_secret. Copy both again from the OAuth app."
-        elif error in ("invalid_grant", "access_denied") and self.get_grant_type() == "password":
-            cause = "Docebo refuses this username with this password. Check both by signing in to the platform."
+            why = "Docebo does not know this client_id with this client_secret. Copy both again from the OAuth app."
+        elif error in ("invalid_grant", "access_denied") and grant == "password":
+            why = "Docebo refuses this username with this password. Check both by signing in to the platform."
         elif error:
-            cause = (
-                f"Docebo refuses the grant {self.get_grant_type()} ({re.sub('[^a-z_]', '', error)[:40]}). Enable that "
-                "grant type in the OAuth app (Settings, API and SSO), or choose the other one in the connection."
+            why = (
+                f"Docebo refuses the grant {grant} ({re.sub('[^a-z_]', '', error)[:40]}). Enable that grant type in "
+                "the OAuth app (Settings, API and SSO), or choose the other one in the connection."
             )
         elif 300 <= status < 400:
-            target = _host(response.headers.get("Location", "")) or "another address"
-            cause = f"base_url redirects to {target}. Set base_url to the address of the platform itself."
+            why = _redirected(response.headers.get("Location"))
         else:
-            cause = (
-                f"{_host(response.url)} answered with status {status} and no token: base_url seems not to be the "
+            why = (
+                f"{host(response.url)} answered with status {status} and no token: base_url seems not to be the "
                 "address of a Docebo platform. Copy it from the browser's address bar."
             )
-        message = f"Signing in to Docebo failed. {cause}"
-        return to_configure(message)
+        return to_configure(f"Signing in to Docebo failed. {why}")
 
 
 @dataclass
@@ -181,34 +193,42 @@ class DoceboRequester(Requester):
             return None  # the stream has failed already: more calls would only cost
         params = {**self._parameters.eval(self.config, stream_slice=stream_slice), **(request_params or {})}
         page = int(params.pop("page", 0))
-        path = self._path.eval(self.config, stream_slice=stream_slice)
-        address = f"{self._base}/{path}?{urlencode(params, doseq=True)}"
+        address = f"{self._base}/{self._path.eval(self.config, stream_slice=stream_slice)}"
+        if params:
+            address += f"?{urlencode(params, doseq=True)}"
+        parents = stream_slice.extra_fields.get(EachParentOnce.COUNT) if stream_slice else None
         try:
-            response = self._page(address, page, read_ahead=page > 1)
+            response = self._page(address, page, lambda url: self._ask(url, parents))
         except Failure:
             self._failed = True
             self._expect_pages(address, page, 0)
             raise
         if page:
-            self._expect_pages(address, page, _last_page(page_of(response)) if response is not None else 0)
+            self._expect_pages(address, page, page_of(response).last if response is not None else 0)
+        elif response is not None and page_of(response).has_more and page_of(response).last > 1:
+            raise unexpected(
+                f"Stream {self.name}: {where(address)} answers in pages, of which the connector reads one only. Please "
+                "tell the connector's authors, and deselect the stream until then."
+            )
         return response
 
-    def _page(self, address: str, page: int, read_ahead: bool) -> requests.Response | None:
-        def ask_for(number: int) -> tuple[str, Any]:
-            full = f"{address}&page={number}" if number else address
-            return full, lambda: self._ask(full)
+    def _page(
+        self, address: str, page: int, ask: Callable[[str], requests.Response | None]
+    ) -> requests.Response | None:
+        def ask_for(number: int) -> tuple[str, Callable[[], requests.Response | None]]:
+            url = f"{address}&page={number}" if number else address
+            return url, lambda: ask(url)
 
         future = self._calls.page(*ask_for(page), keep=self.shared)
-        if read_ahead:
-            last = min(self._page_counts.get(address, 0), page + self._calls.workers)
-            for number in range(page + 1, last + 1):
-                self._calls.read_ahead(*ask_for(number), keep=self.shared)
+        last = min(self._page_counts.get(address, 0), page + self._calls.workers)
+        for number in range(page + 1, last + 1):
+            self._calls.read_ahead(*ask_for(number), keep=self.shared)
         remaining = self._calls.clock.remaining()
         try:
             response = future.result(None if remaining == float("inf") else max(0.0, remaining) + 1)
         except NoAnswerYet:
-            raise transient(f"{_host(address)} did not answer in time. Check base_url, or try again later.") from None
-        return _unparsed(response) if self.shared and response is not None else response
+            raise transient(f"{host(address)} did not answer in time. Check base_url, or try again later.") from None
+        return unparsed(response) if self.shared and response is not None else response
 
     def _expect_pages(self, address: str, page: int, last: int) -> None:
         """Notes how many pages a list has, after one of them was read; gives up those read ahead in vain."""
@@ -217,12 +237,12 @@ class DoceboRequester(Requester):
         if last > page:
             self._page_counts[address] = last
 
-    def _ask(self, url: str) -> requests.Response | None:
+    def _ask(self, url: str, parents: int | None) -> requests.Response | None:
         """Calls until there is an answer that can be judged for good."""
-        attempt = renewals = 0
+        tries = tokens = 0
         waited = 0.0
         while True:
-            token = self.authenticator.token_in_force()
+            token = self.authenticator.get_access_token()
             headers = {**_HEADERS, "Authorization": f"Bearer {token}"}
             answer: requests.Response | requests.RequestException
             try:
@@ -231,46 +251,50 @@ class DoceboRequester(Requester):
             except requests.RequestException as error:
                 answer = error
                 resolution = ErrorResolution(
-                    ResponseAction.RETRY, FailureType.transient_error, f"Docebo did not answer: {_cause(error)}."
+                    ResponseAction.RETRY, FailureType.transient_error, f"Docebo did not answer: {cause(error)}."
                 )
             action = resolution.response_action
             if action == ResponseAction.RATE_LIMITED:
                 continue
             if action == ResponseAction.SUCCESS:
                 self._answered = True
+                self._calls.token.accept()
                 if not isinstance(answer, requests.Response) or not answer.ok:
                     return None
-                return _unparsed(answer) if self.shared else answer
+                return unparsed(answer) if self.shared else answer
             if action == ResponseAction.IGNORE:
-                self._skip(url, resolution)
+                self._skip(url, resolution, parents)
                 return None
-            if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY and renewals < 5:
-                renewals += 1
-                self.authenticator.token_in_force(refused=token)
-                continue
+            if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY and tokens < MOST_TOKENS_FOR_A_CALL:
+                tokens += 1
+                if self.authenticator.refuse(token):
+                    continue
             if action != ResponseAction.RETRY:
-                raise self._failure(url, answer, resolution)
-            attempt += 1
-            pause = self.error_handler.backoff_time(answer, attempt) or 0.0
+                raise self._failure(url, resolution)
+            tries += 1
+            pause = self.error_handler.backoff_time(answer, tries) or 0.0
             if isinstance(answer, requests.Timeout):
                 waited += self._calls.read_timeout
             elif not (isinstance(answer, requests.Response) and retry_after_seconds(answer)):
                 waited += pause
-            if attempt > int(self.error_handler.max_retries or 0) or waited > LONGEST_RETRYING_SECONDS:
-                raise self._failure(url, answer, resolution, attempt)
-            problem = f"Stream {self.name}: {resolution.error_message} ({_where(url)})"
+            if tries > int(self.error_handler.max_retries or 0) or waited > LONGEST_RETRYING_SECONDS:
+                raise self._failure(url, resolution, tries)
+            problem = f"Stream {self.name}: {resolution.error_message} ({where(url)})"
             logger.info("%s Trying again in %.1f seconds.", problem, pause)
             self._calls.clock.pause(pause, problem)
 
     def _judge(self, response: requests.Response) -> ErrorResolution:
+        if host(response.url) != host(self._base):
+            return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, _redirected(response.url))
         if not response.ok:
             for response_filter in self.error_handler.response_filters or ():
                 if resolution := response_filter.matches(response):
                     return resolution
             # The error handler itself would tell the body of an answer that it does not know, persons and all.
-            action = ResponseAction.FAIL if response.status_code < 500 else ResponseAction.RETRY
-            message = f"Docebo answers with status {response.status_code}."
-            return ErrorResolution(action, FailureType.system_error, message)
+            message = f"Docebo answers with status {response.status_code}.{said(response)}"
+            if response.status_code < 500:
+                return ErrorResolution(ResponseAction.FAIL, FailureType.system_error, message)
+            return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
         try:
             page_of(response)
         except NoListError:
@@ -282,27 +306,24 @@ class DoceboRequester(Requester):
             )
         return ErrorResolution(ResponseAction.SUCCESS)
 
-    def _skip(self, url: str, resolution: ErrorResolution) -> None:
-        """A single parent may be deleted during the sync; three and no answer mean that nobody serves this path."""
+    def _skip(self, url: str, resolution: ErrorResolution, parents: int | None) -> None:
+        """
+        A single parent may be deleted during the sync. Three of them, or all if there are fewer, and no answer: nobody
+        serves this path.
+        """
         with self._lock:
             self._missing += 1
-            if self._missing >= 3 and not self._answered:
+            if self._missing >= (parents or 3) and not self._answered:
                 raise to_configure(
-                    f"Stream {self.name}: Docebo answers 404 for everything that was asked ({_where(url)} and others): "
+                    f"Stream {self.name}: Docebo answers 404 for everything that was asked ({where(url)} and others): "
                     "this platform does not serve it. Activate the app that it belongs to, or deselect the stream."
                 )
-        logger.warning("Stream %s: %s Skipped: %s", self.name, resolution.error_message, _where(url))
+        logger.warning("Stream %s: %s Skipped: %s", self.name, resolution.error_message, where(url))
 
-    def _failure(
-        self,
-        url: str,
-        answer: requests.Response | requests.RequestException,
-        resolution: ErrorResolution,
-        attempts: int = 1,
-    ) -> Failure:
-        said = _said(answer) if isinstance(answer, requests.Response) else ""
-        tried = f" Tried {attempts} times." if attempts > 1 else ""
-        message = f"Stream {self.name}: {resolution.error_message}{said} ({_where(url)}){tried}"
+    def _failure(self, url: str, resolution: ErrorResolution, tries: int = 1) -> Failure:
+        message = f"Stream {self.name}: {resolution.error_message} ({where(url)})"
+        if tries > 1:
+            message += f" Tried {tries} times."
         if resolution.response_action == ResponseAction.RETRY:
             message += " Sync again later; if it goes on, ask Docebo's support about this address."
         return Failure(message, resolution.failure_type or FailureType.system_error)
@@ -414,6 +435,33 @@ class PageNumber(PaginationStrategy):
 
 
 @dataclass
+class EachParentOnce(SubstreamPartitionRouter):
+    """
+    A slice for each parent, once. The built-in asks again for a parent that its list gave twice, as it does when rows
+    move while pages are read; and does not tell if there are so few that each of them may have been deleted.
+    """
+
+    COUNT: ClassVar[str] = "parents"  # the extra field of a slice with the number of parents, if there are fewer than 3
+
+    def stream_slices(self) -> Iterable[StreamSlice]:
+        """The slices; those of one or two parents say so."""
+        different = self._different()
+        first = list(islice(different, 3))
+        for stream_slice in first:
+            count = {self.COUNT: len(first)} if len(first) < 3 else {}
+            yield StreamSlice(partition=stream_slice.partition, cursor_slice={}, extra_fields=count)
+        yield from different
+
+    def _different(self) -> Iterator[StreamSlice]:
+        seen = set()
+        for stream_slice in super().stream_slices():
+            key = orjson.dumps(_partition(stream_slice))
+            if key not in seen:
+                seen.add(key)
+                yield stream_slice
+
+
+@dataclass
 class AddParentKey(RecordTransformation):
     """Adds the key of the parent that a record was read from. AddFields does the same for 60 µs a record."""
 
@@ -475,44 +523,14 @@ _HEADERS = {
 }
 
 
-def retry_after_seconds(response: requests.Response) -> float | None:
-    """What the Retry-After header tells, in seconds or as a date; None if it tells nothing."""
-    text = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
-
-
 def _partition(stream_slice: StreamSlice | None) -> dict[str, Any]:
     partition = stream_slice.partition if stream_slice else {}
     return {name: value for name, value in partition.items() if name != "parent_slice"}
 
 
-def _last_page(page: Page) -> int:
-    """What a page says about the number of pages; 0 if nothing, or if it is the last itself."""
-    return 0 if page.has_more is False else page.page_count or 0
-
-
-def _unparsed(response: requests.Response) -> requests.Response:
-    """The same answer as bytes only: those that are kept must not hold a sync's worth of parsed records."""
-    copied = requests.Response()
-    copied.status_code, copied.headers, copied.url = response.status_code, response.headers, response.url
-    copied._content = response.content
-    return copied
-
-
-def _json_object(response: requests.Response) -> dict[str, Any]:
-    try:
-        body = orjson.loads(response.content)
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
+def _redirected(target: str | None) -> str:
+    address = host(target) or "another address"
+    return f"base_url redirects to {address}. Set base_url to the address of the platform itself."
 
 
 def _lifetime(answer: Mapping[str, Any]) -> float:
@@ -520,36 +538,6 @@ def _lifetime(answer: Mapping[str, Any]) -> float:
         return max(0.0, float(answer.get("expires_in", 3600)))
     except (TypeError, ValueError):
         return 3600.0
-
-
-def _said(response: requests.Response) -> str:
-    """Docebo's own words; `message` is a list."""
-    words = _json_object(response).get("message")
-    text = " ".join(str(word) for word in words) if isinstance(words, list) else words
-    return f" Docebo says: {text[:200]}" if isinstance(text, str) and text else ""
-
-
-def _cause(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
-        return "it took too long"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the certificate of the host is not valid"
-    if "NameResolution" in str(error) or "getaddrinfo" in str(error):
-        return "the host name does not exist"
-    if "refused" in str(error):
-        return "the connection was refused"
-    return "the connection broke off"
-
-
-def _host(url: str | None) -> str:
-    return urlsplit(url or "").netloc
-
-
-def _where(url: str) -> str:
-    """Path and page, without the ids of a long query."""
-    parts = urlsplit(url)
-    page = re.search(r"(?:^|&)page=(\d+)", parts.query)
-    return f"GET {parts.path}, page {page[1]}" if page else f"GET {parts.path}"
 
 
 def _form(value: Any) -> str:

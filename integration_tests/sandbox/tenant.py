@@ -129,17 +129,10 @@ class Record:
             self.pair(name, *moment(self.number * 7 + position * 3))
         return self
 
-    def days(self, *names: str) -> "Record":
-        """Dates without a time of day."""
-        for position, name in enumerate(names):
-            wire, emitted = moment(self.number * 5 + position * 11)
-            self.pair(name, wire, emitted and emitted[:10])
-        return self
-
     def validity(self) -> "Record":
         """When an enrollment holds."""
-        self.days("enrollment_validity_begin_date", "enrollment_validity_end_date")
-        return self.moments("enrollment_validity_begin_datetime", "enrollment_validity_end_datetime")
+        ends = ("begin_date", "begin_datetime", "end_date", "end_datetime")
+        return self.moments(*(f"enrollment_validity_{end}" for end in ends))
 
 
 class List(NamedTuple):
