@@ -11,6 +11,7 @@ import pytest
 
 from integration_tests.command import Connector, Output
 from integration_tests.comparison import assert_same_records
+from integration_tests.documented import assert_documented
 from integration_tests.sandbox import Fault, Sandbox, Tenant
 
 
@@ -34,6 +35,7 @@ def changed(config: dict[str, Any], **credentials: str) -> dict[str, Any]:
 def refused(output: Output, *words: str) -> None:
     status = output.connection_status()
     assert status["status"] == "FAILED"
+    assert_documented(status["message"])
     for word in words:
         assert word in status["message"]
     assert "Traceback" not in output.text + output.stderr
@@ -91,12 +93,14 @@ class TestRead:
         assert output.code == 1
         assert_same_records(sandbox.tenant, output, ["groups"])
         assert "webinars" in output.errors()[-1]["message"]
+        assert_documented(output.errors()[-1]["message"])
         assert output.errors()[-1]["failure_type"] == "config_error"
 
     def test_a_malformed_field(self, connector: Connector, sandbox: Sandbox) -> None:
         output = connector.read({**sandbox.config("client_credentials"), "num_workers": 41}, ["groups"])
         assert output.code == 1
         assert "num_workers" in output.errors()[0]["message"]
+        assert_documented(output.errors()[0]["message"])
 
     @pytest.mark.parametrize(
         ("content", "words"),

@@ -4,6 +4,7 @@ happened, on which stream, and what to do, while the others go on to the end.
 """
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -13,7 +14,8 @@ import pytest
 
 from integration_tests.command import STREAMS, Connector, Output, catalog, files
 from integration_tests.comparison import assert_same, assert_same_records
-from integration_tests.sandbox import Fault, Sandbox, Tenant, without_nulls
+from integration_tests.documented import assert_documented
+from integration_tests.sandbox import CHILDREN, Fault, Sandbox, Tenant, without_nulls
 
 ANY_DATA = r"^/(manage|learn|course|learningplan|audiences)/"
 
@@ -32,6 +34,12 @@ def sandbox(tenant: Tenant) -> Iterator[Sandbox]:
 def read(connector: Connector, sandbox: Sandbox, *streams: str) -> Output:
     output = connector.read(sandbox.config("client_credentials"), streams or STREAMS)
     assert_nothing_private_is_told(sandbox, output)
+    for error in output.errors():
+        assert_documented(error["message"])
+    for line in output.logs():
+        level, _, text = line.partition(" ")
+        if text.startswith(("Stream ", "Signing in", "Docebo", "Waiting")) and level in ("INFO", "WARN"):
+            assert_documented(text)
     return output
 
 
@@ -42,7 +50,7 @@ def assert_nothing_private_is_told(sandbox: Sandbox, output: Output) -> None:
     secrets = {credentials["client_secret"], credentials["password"], *(c.token for c in sandbox.calls if c.token)}
     people = {user[field] for user in sandbox.tenant.wire("users")[:50] for field in ("email", "username")}
     for text in secrets | people:
-        assert str(text) not in told
+        assert str(text) not in told, "a secret, a token or a person's data is told"
 
 
 def healed(tenant: Tenant, output: Output) -> None:
@@ -82,16 +90,37 @@ class TestTokens:
             assert not [call for call in sandbox.calls if call.status == 401]
         healed(tenant, output)
 
+    def test_a_token_that_is_revoked_every_few_calls(self, connector: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant, revoke_every=12, latency=0.01) as sandbox:
+            output = read(connector, sandbox)
+        healed(tenant, output)
+
     @pytest.mark.parametrize(
         "fault",
-        [Fault.status(500, path="oauth2/token", times=2), Fault.status(503, path="oauth2/token", times=2)],
-        ids=["500", "503"],
+        [
+            lambda: Fault.status(500, path="oauth2/token", times=2),
+            lambda: Fault.status(503, path="oauth2/token", times=2),
+            lambda: Fault.status(429, path="oauth2/token", times=2),
+            lambda: Fault.reset(path="oauth2/token", times=2),
+            lambda: Fault.html_200(path="oauth2/token", times=1),
+        ],
+        ids=["500", "503", "429", "reset", "200 html"],
     )
     def test_a_token_endpoint_that_fails_for_a_while(
-        self, connector: Connector, tenant: Tenant, sandbox: Sandbox, fault: Fault
+        self, connector: Connector, tenant: Tenant, sandbox: Sandbox, fault: Callable[[], Fault]
     ) -> None:
-        sandbox.add(fault)
+        sandbox.add(fault())
         healed(tenant, read(connector, sandbox))
+
+    def test_tokens_that_are_all_refused_cost_few_calls(self, connector: Connector, sandbox: Sandbox) -> None:
+        sandbox.add(Fault.status(401, path=ANY_DATA))
+        output = read(connector, sandbox)
+        assert output.code == 1
+        assert output.statuses() == dict.fromkeys(STREAMS, "INCOMPLETE")
+        told = [error for error in output.errors() if "401" in error["message"]]
+        assert {error["failure_type"] for error in told} == {"config_error"}
+        assert sandbox.tokens_issued == 3
+        assert len(sandbox.calls) < 3 * 8 + 16
 
     @pytest.mark.parametrize(
         "fault",
@@ -192,31 +221,97 @@ class TestFaultsThatFailOneStream:
         output = read(connector, sandbox)
         failed_alone(tenant, output, "sessions", "config_error", "does not serve it")
 
+    @pytest.mark.parametrize("parents", [1, 2])
+    def test_a_child_path_that_is_not_served_where_there_are_few_parents(
+        self, connector: Connector, parents: int
+    ) -> None:
+        tenant = Tenant(seed=22, groups=parents)
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.status(404, path=r"/audience/[^/]+/users$"))
+            output = read(connector, sandbox)
+        failed_alone(tenant, output, "group_members", "config_error", "does not serve it")
+
+    def test_a_list_of_one_piece_that_comes_in_pages(
+        self, connector: Connector, tenant: Tenant, sandbox: Sandbox
+    ) -> None:
+        sandbox.add(Fault.in_pages(path=r"/los$"))
+        output = read(connector, sandbox)
+        failed_alone(tenant, output, "course_learning_objects", "system_error", "answers in pages")
+
+    def test_a_refusal_that_nobody_foresaw_tells_what_docebo_says_but_no_person(
+        self, connector: Connector, tenant: Tenant, sandbox: Sandbox
+    ) -> None:
+        email = tenant.wire("users")[3]["email"]
+        sandbox.add(Fault.status(400, message=f"The sort of {email} is not known", path="learn/v1/categories"))
+        output = read(connector, sandbox)
+        failed_alone(tenant, output, "categories", "system_error", "status 400", "The sort of *** is not known")
+
+    def test_a_redirect_to_another_host_is_told_and_does_not_get_the_token(
+        self, connector: Connector, tenant: Tenant, sandbox: Sandbox
+    ) -> None:
+        sandbox.add(Fault.redirect(f"{sandbox.other_host.base_url}/categories", path="learn/v1/categories"))
+        output = read(connector, sandbox)
+        assert len(sandbox.other_host.calls) == 1
+        assert "authorization" not in {name.lower() for name in sandbox.other_host.calls[0]}
+        host = sandbox.other_host.base_url.removeprefix("http://")
+        failed_alone(tenant, output, "categories", "config_error", f"redirects to {host}", "Set base_url")
+
     def test_an_endless_list(self, connector: Connector, tenant: Tenant, sandbox: Sandbox) -> None:
         sandbox.add(Fault.has_more_forever(path="learn/v1/categories", without_total=True))
         output = read(connector, sandbox)
         failed_alone(tenant, output, "categories", "transient_error", "same page again and again")
 
 
-def test_parents_deleted_during_the_sync_are_skipped_and_named(
-    connector: Connector, tenant: Tenant, sandbox: Sandbox
+@pytest.mark.parametrize(
+    ("stream", "parents", "path"),
+    [
+        ("course_learning_objects", "courses", "/courses/{}/los$"),
+        ("sessions", "courses", "/courses/{}/sessions$"),
+        ("group_members", "groups", "/audience/{}/users$"),
+        ("learning_plan_course_enrollments", "learning_plans", "/learningplans/{}/courses/enrollments$"),
+    ],
+)
+def test_a_parent_deleted_during_the_sync_is_skipped_and_named(
+    connector: Connector, tenant: Tenant, sandbox: Sandbox, stream: str, parents: str, path: str
 ) -> None:
-    course = tenant.wire("courses")[3]["id_course"]
-    sandbox.add(Fault.deleted(path=rf"/courses/{course}/los$"))
-    output = read(connector, sandbox)
+    key = CHILDREN[stream][1]
+    deleted = tenant.emitted(stream)[-1][key]
+    sandbox.add(Fault.deleted(path=path.format(deleted)))
+    output = read(connector, sandbox, stream, parents)
     assert output.code == 0, output.errors()
-    expected = [without_nulls(r) for r in tenant.emitted("course_learning_objects") if r["course_id"] != int(course)]
-    assert_same("course_learning_objects", expected, output.records()["course_learning_objects"])
-    assert [line for line in output.logs() if line.startswith("WARN") and f"/courses/{course}/los" in line]
+    expected = [without_nulls(record) for record in tenant.emitted(stream) if record[key] != deleted]
+    assert expected
+    assert_same(stream, expected, output.records()[stream])
+    (warning,) = [line for line in output.logs() if line.startswith("WARN") and "404" in line]
+    assert f"/{deleted}/" in warning
 
 
-def test_a_redirect_to_another_host_does_not_get_the_token(
+def test_a_parent_that_its_list_gives_twice_is_read_once(
     connector: Connector, tenant: Tenant, sandbox: Sandbox
 ) -> None:
-    sandbox.add(Fault.redirect(sandbox.other_host.base_url, path="learn/v1/categories"))
-    connector.read(sandbox.config("client_credentials"), ["categories"])
-    assert sandbox.other_host.calls
-    assert all("authorization" not in {name.lower() for name in call} for call in sandbox.other_host.calls)
+    sandbox.add(Fault.row_twice(path="learn/v1/courses$"))
+    sandbox.add(Fault.row_twice(path="audiences/v1/audience$"))
+    children = ["course_enrollments", "course_learning_objects", "group_members", "sessions"]
+    output = read(connector, sandbox, *children)
+    assert_same_records(tenant, output, children)
+    assert len(sandbox.calls) == tenant.fewest_calls(children)
+
+
+def test_calls_per_hour_holds_for_all_streams_and_tokens_together(connector: Connector, sandbox: Sandbox) -> None:
+    config = {**sandbox.config("client_credentials"), "calls_per_hour": 9}
+    with files(config=config, catalog=catalog(STREAMS)) as directory:
+        process = connector.start(
+            "read", "--config", f"{directory}/config.json", "--catalog", f"{directory}/catalog.json"
+        )
+        assert process.stdout
+        waits = (line for line in process.stdout if b"calls_per_hour" in line)
+        told = json.loads(next(waits))["log"]
+        process.terminate()
+        process.communicate(timeout=20)
+    assert told["level"] == "INFO"
+    assert_documented(told["message"])
+    assert 3500 < int(re.findall(r"\d+", told["message"])[0]) <= 3606
+    assert len(sandbox.calls) == 9
 
 
 class TestEndings:
@@ -227,20 +322,35 @@ class TestEndings:
         process.stdout.readline()
         return process
 
-    def test_sigterm_ends_the_read_between_two_lines(self, connector: Connector, tenant: Tenant) -> None:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_ends_the_read_between_two_lines(
+        self, connector: Connector, tenant: Tenant, number: signal.Signals
+    ) -> None:
         with Sandbox(tenant, latency=0.3) as sandbox:
             config = sandbox.config("client_credentials")
             with files(config=config, catalog=catalog(STREAMS)) as directory:
                 process = self.read_until(connector, sandbox, directory)
                 time.sleep(4)
                 started = time.monotonic()
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(number)
                 output, errors = process.communicate(timeout=20)
         assert time.monotonic() - started < 5
-        assert process.returncode == 128 + signal.SIGTERM
+        assert process.returncode == 128 + number
         assert output.endswith(b"\n")
         assert [json.loads(line) for line in output.splitlines()]
         assert b"Traceback" not in errors
+
+    def test_a_process_that_is_paused_goes_on(self, connector: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant, latency=0.02) as sandbox:
+            config = sandbox.config("client_credentials")
+            with files(config=config, catalog=catalog(STREAMS)) as directory:
+                process = self.read_until(connector, sandbox, directory)
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(1)
+                process.send_signal(signal.SIGCONT)
+                output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert output.count(b'{"type":"RECORD"') == tenant.count()
 
     def test_an_output_that_nobody_reads_ends_the_read(self, connector: Connector, tenant: Tenant) -> None:
         with Sandbox(tenant, latency=0.05) as sandbox:

@@ -299,9 +299,10 @@ class Token:
     def refuse(self, value: str) -> bool:
         """Gives up the token that Docebo refused; False if it refuses every new one, so that another is no use."""
         with self._lock:
-            if value == self._value:
-                self._value = None
+            if value == self._value and self._refused < self._MOST_REFUSED:
                 self._refused += 1
+                if self._refused < self._MOST_REFUSED:
+                    self._value = None
             return self._refused < self._MOST_REFUSED
 
     def accept(self) -> None:

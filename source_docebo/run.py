@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from json import JSONDecodeError
 from typing import TextIO, TypeVar
@@ -22,6 +23,7 @@ from source_docebo.failures import Failure
 from source_docebo.source import SourceDocebo
 
 _Read = TypeVar("_Read")
+_ENDING = {signal.SIGTERM, signal.SIGINT}
 _M_ARENA_MAX = -8  # of malloc.h
 _NOBODY_READS = 128 + signal.SIGPIPE
 
@@ -63,27 +65,25 @@ class _Output(io.TextIOBase):
                 os._exit(code)
 
     def tend(self) -> None:
-        """Sees to it that no line waits long, and that SIGTERM (or Ctrl-C) ends the process between two lines."""
-        ended = threading.Event()
-        code = 128 + signal.SIGTERM
+        """
+        Sees to it that no line waits long, and that a signal (SIGTERM, Ctrl-C) ends the process between two lines. A
+        thread waits for it: the first process of a container gets no signal by default, and a handler would break into
+        the writing of a line.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        for task in (self._end_on_signal, self._let_through_in_time):
+            threading.Thread(target=task, daemon=True).start()
 
-        def end_soon(number: int, _: object) -> None:
-            nonlocal code
-            code = 128 + number
-            ended.set()
+    def _end_on_signal(self) -> None:
+        code = 128 + signal.sigwait(_ENDING)
+        threading.Timer(3, os._exit, [code]).start()  # should the reader of the output have stopped reading
+        self.end(code)
 
-        # Handlers of our own: the first process of a container gets no signal that it does not handle.
-        signal.signal(signal.SIGTERM, end_soon)
-        signal.signal(signal.SIGINT, end_soon)
-
-        def wait() -> None:
-            while not ended.wait(self._LATEST):
-                with self._lock:
-                    self._let_through()
-            threading.Timer(3, os._exit, [code]).start()  # should the reader of the output have stopped reading
-            self.end(code)
-
-        threading.Thread(target=wait, daemon=True, name="output").start()
+    def _let_through_in_time(self) -> None:
+        while True:
+            time.sleep(self._LATEST)
+            with self._lock:
+                self._let_through()
 
     def _let_through(self) -> None:
         if self._lines:

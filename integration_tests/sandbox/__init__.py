@@ -2,6 +2,6 @@
 
 from integration_tests.sandbox.faults import Fault
 from integration_tests.sandbox.server import Call, Sandbox, SandboxProcess
-from integration_tests.sandbox.tenant import STREAMS, Tenant, without_nulls
+from integration_tests.sandbox.tenant import CHILDREN, STREAMS, Tenant, without_nulls
 
-__all__ = ["STREAMS", "Call", "Fault", "Sandbox", "SandboxProcess", "Tenant", "without_nulls"]
+__all__ = ["CHILDREN", "STREAMS", "Call", "Fault", "Sandbox", "SandboxProcess", "Tenant", "without_nulls"]

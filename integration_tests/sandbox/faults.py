@@ -46,9 +46,9 @@ class Fault:
         return True
 
     @classmethod
-    def status(cls, code: int, html: bool = False, **where: Any) -> "Fault":
+    def status(cls, code: int, html: bool = False, message: str = "It cannot be done", **where: Any) -> "Fault":
         """A refusal, with Docebo's body or a proxy's page."""
-        return cls("status", (code, html, {}), **where)
+        return cls("status", (code, HTML if html else message, {}), **where)
 
     @classmethod
     def deleted(cls, **where: Any) -> "Fault":
@@ -59,12 +59,12 @@ class Fault:
     def retry_after(cls, seconds: int, as_date: bool = False, **where: Any) -> "Fault":
         """429 that tells how long to wait."""
         told = (lambda: formatdate(time.time() + seconds, usegmt=True)) if as_date else (lambda: str(seconds))
-        return cls("status", (429, False, {"Retry-After": told}), **where)
+        return cls("status", (429, "Too Many Requests", {"Retry-After": told}), **where)
 
     @classmethod
     def rate_limit(cls, seconds: float) -> "Fault":
         """429 for every call, for so long."""
-        return cls("status", (429, False, {}), seconds=seconds)
+        return cls("status", (429, "Too Many Requests", {}), seconds=seconds)
 
     @classmethod
     def reset(cls, **where: Any) -> "Fault":
@@ -120,6 +120,23 @@ class Fault:
             return _changed(envelope, **{name: str(envelope["data"][name]) for name in names})
 
         return cls("envelope", change, **where)
+
+    @classmethod
+    def row_twice(cls, **where: Any) -> "Fault":
+        """The first row of the page comes again at its end, as rows do that move while pages are read."""
+
+        def change(envelope: dict[str, Any], last: int) -> dict[str, Any]:
+            items = envelope["data"]["items"]
+            return _changed(envelope, items=[*items, items[0]])
+
+        return cls("envelope", change, **where)
+
+    @classmethod
+    def in_pages(cls, **where: Any) -> "Fault":
+        """A list that is known to come whole says that there are two pages of it."""
+        return cls(
+            "envelope", lambda envelope, last: _changed(envelope, has_more_data=True, total_page_count=2), **where
+        )
 
     @classmethod
     def string_flags(cls, **where: Any) -> "Fault":

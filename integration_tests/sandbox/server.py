@@ -208,11 +208,11 @@ class Sandbox:
 
     async def _fail(self, request: web.Request, fault: Fault, stream: str, parent: str | None) -> web.StreamResponse:
         if fault.kind == "status":
-            code, html, told = fault.value
+            code, said, told = fault.value
             headers = {name: value() for name, value in told.items()}
-            if html:
-                return web.Response(status=code, body=HTML, content_type="text/html", headers=headers)
-            return _refusal(code, "It cannot be done", headers)
+            if isinstance(said, bytes):
+                return web.Response(status=code, body=said, content_type="text/html", headers=headers)
+            return _refusal(code, said, headers)
         if fault.kind == "body":
             body, content_type = fault.value
             return web.Response(body=body, content_type=content_type)
@@ -301,7 +301,8 @@ class Sandbox:
         numbers = range((shown - 1) * size, min(found.size, shown * size))
         items = [_without(found.record(number).wire, absent) for number in numbers]
         if stream == "course_learning_objects":
-            return orjson.dumps({"data": {"items": items}})
+            whole: dict[str, Any] = {"data": {"items": items}}
+            return orjson.dumps(fault.value(whole, last) if fault else whole)
         data = {
             "items": items,
             "count": len(items),
