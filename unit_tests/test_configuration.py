@@ -1,0 +1,194 @@
+"""The configuration: what people paste is forgiven, anything else is refused by name and before any request."""
+
+from typing import Any
+
+import pytest
+import requests_mock
+
+from unit_tests.builders import PLATFORM, ConfigBuilder, Output, Platform, read
+
+USERS = "manage/v1/user"
+
+
+def assert_refused(output: Output, docebo: Platform, field: str) -> None:
+    """One configuration error names the field, nothing was asked, and no secret is shown."""
+    ((failure_type, message),) = output.errors()
+    assert failure_type.value == "config_error"
+    assert f"the field {field} " in message
+    assert not docebo.was_asked
+    assert output.records("users") == []
+    assert "the-client-secret" not in output.text
+    assert "the-password" not in output.text
+
+
+class TestBaseUrl:
+    """`base_url` is the address of the platform, in whatever form it is pasted."""
+
+    @pytest.mark.parametrize(
+        ("pasted", "address"),
+        [
+            ("https://acme.docebosaas.com", PLATFORM),
+            ("  https://acme.docebosaas.com\t\n", PLATFORM),
+            ("acme.docebosaas.com", PLATFORM),
+            (" acme.docebosaas.com/ ", PLATFORM),
+            ("https://acme.docebosaas.com/", PLATFORM),
+            ("https://acme.docebosaas.com///", PLATFORM),
+            ("HTTPS://acme.docebosaas.com", PLATFORM),
+            ("https://learn.acme.com/academy", "https://learn.acme.com/academy"),
+            ("learn.acme.com/academy/", "https://learn.acme.com/academy"),
+            ("https://acme.docebosaas.com:8443/a/b//", "https://acme.docebosaas.com:8443/a/b"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("http://127.8.9.10/academy", "http://127.8.9.10/academy"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("localhost:8443", "https://localhost:8443"),
+        ],
+    )
+    def test_accepted(self, mocker: requests_mock.Mocker, pasted: str, address: str) -> None:
+        docebo = Platform(mocker, address).holds(USERS, {"user_id": "1"})
+
+        output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
+
+        assert output.records("users") == [{"user_id": "1"}]
+        assert output.is_complete("users")
+        assert [sent.url.split("?")[0] for sent in docebo.requests_for(USERS)] == [f"{address}/{USERS}"]
+        assert len(docebo.forms_for_tokens()) == 1
+
+    @pytest.mark.parametrize(
+        "pasted",
+        [
+            "http://acme.docebosaas.com",
+            " HTTP://acme.docebosaas.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost@example.com",
+            "http://128.0.0.1",
+            "ftp://acme.docebosaas.com",
+            "https://",
+            "https:acme.docebosaas.com",
+            "https://https://acme.docebosaas.com",
+            "//acme.docebosaas.com",
+            "acme",
+            "the platform",
+            "https://acme docebosaas.com",
+            "https://acme.docebosaas.com?tab=1",
+            "https://acme.docebosaas.com/learn#/home",
+            "https://ada:the-password@acme.docebosaas.com",
+            "someone@acme.com",
+            "",
+            "   ",
+            None,
+            5,
+            ["https://acme.docebosaas.com"],
+        ],
+    )
+    def test_refused(self, docebo: Platform, pasted: Any) -> None:
+        output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
+
+        assert_refused(output, docebo, "base_url")
+
+
+class TestFields:
+    """A field that is missing or malformed is named, with its place in the configuration."""
+
+    @pytest.mark.parametrize(
+        "field",
+        [
+            "base_url",
+            "credentials",
+            "credentials.client_id",
+            "credentials.client_secret",
+            "credentials.username",
+            "credentials.password",
+        ],
+    )
+    def test_missing(self, docebo: Platform, field: str) -> None:
+        output = read("users", config=ConfigBuilder().with_password_grant().without(field).build())
+
+        assert_refused(output, docebo, field)
+
+    @pytest.mark.parametrize("field", ["client_id", "client_secret", "username", "password"])
+    @pytest.mark.parametrize("value", ["", None, 4711, ["the-client-secret", "the-password"]])
+    def test_not_a_text(self, docebo: Platform, field: str, value: Any) -> None:
+        name = f"credentials.{field}"
+        output = read("users", config=ConfigBuilder().with_password_grant().with_field(name, value).build())
+
+        assert_refused(output, docebo, name)
+        assert "4711" not in output.errors()[0][1]
+
+    @pytest.mark.parametrize("auth_type", ["implicit", "", None, 1])
+    def test_no_such_grant(self, docebo: Platform, auth_type: Any) -> None:
+        output = read("users", config=ConfigBuilder().with_field("credentials.auth_type", auth_type).build())
+
+        assert_refused(output, docebo, "credentials")
+        assert "client_credentials, password" in output.errors()[0][1]
+
+    def test_no_grant(self, docebo: Platform) -> None:
+        output = read("users", config=ConfigBuilder().without("credentials.auth_type").build())
+
+        assert_refused(output, docebo, "credentials")
+        assert "auth_type" in output.errors()[0][1]
+
+    @pytest.mark.parametrize("credentials", ["the-client-secret", None, ["the-client-secret"]])
+    def test_credentials_that_are_no_object(self, docebo: Platform, credentials: Any) -> None:
+        output = read("users", config=ConfigBuilder().with_field("credentials", credentials).build())
+
+        assert_refused(output, docebo, "credentials")
+
+    @pytest.mark.parametrize("number", [1, 41, 0, -8, 2.5, "8", True, None])
+    def test_num_workers_outside_2_to_40(self, docebo: Platform, number: Any) -> None:
+        output = read("users", config=ConfigBuilder().with_field("num_workers", number).build())
+
+        assert_refused(output, docebo, "num_workers")
+
+    @pytest.mark.parametrize("number", [0, -1, 1.5, "800", True, None])
+    def test_calls_per_hour_that_are_no_whole_number_above_zero(self, docebo: Platform, number: Any) -> None:
+        output = read("users", config=ConfigBuilder().with_field("calls_per_hour", number).build())
+
+        assert_refused(output, docebo, "calls_per_hour")
+
+    @pytest.mark.parametrize(
+        ("field", "number"),
+        [
+            ("num_workers", 2),
+            ("num_workers", 40),
+            ("calls_per_hour", 1),
+            ("calls_per_hour", 1_000_000),
+        ],
+    )
+    def test_numbers_at_the_borders_are_accepted(self, docebo: Platform, field: str, number: int) -> None:
+        docebo.holds(USERS, {"user_id": "1"})
+
+        output = read("users", config=ConfigBuilder().with_field(field, number).build())
+
+        assert output.records("users") == [{"user_id": "1"}]
+        assert output.is_complete("users")
+
+    @pytest.mark.parametrize(("field", "number"), [("num_workers", 8.0), ("calls_per_hour", 800.0)])
+    def test_a_whole_number_may_be_written_with_a_point(self, docebo: Platform, field: str, number: float) -> None:
+        docebo.holds(USERS, {"user_id": "1"})
+
+        output = read("users", config=ConfigBuilder().with_field(field, number).build())
+
+        assert output.is_complete("users")
+
+    def test_fields_that_nobody_knows_are_passed_over(self, docebo: Platform) -> None:
+        docebo.holds(USERS, {"user_id": "1"})
+
+        output = read("users", config=ConfigBuilder().with_field("start_date", "2024-01-01").build())
+
+        assert output.is_complete("users")
+
+
+def test_a_stream_that_does_not_exist_fails_after_the_others(docebo: Platform) -> None:
+    """The CDK passes over it; the connector names it, so that no table stays empty for ever."""
+    docebo.holds(USERS, {"user_id": "1"})
+
+    output = read("users", "webinars")
+
+    assert output.records("users") == [{"user_id": "1"}]
+    assert output.is_complete("users")
+    ((failure_type, message),) = output.errors()
+    assert failure_type.value == "config_error"
+    assert "webinars" in message
+    assert "learning_plan_course_enrollments" in message
