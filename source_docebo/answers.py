@@ -21,6 +21,7 @@ class Page(NamedTuple):
     has_more: bool | None
     page_count: int | None
     page_size: int | None
+    total_count: int | None
 
     @property
     def last(self) -> int:
@@ -121,6 +122,7 @@ def _parse(body: bytes) -> Page:
         has_more=_flag(words.get("has_more_data")),
         page_count=_count(words.get("total_page_count")),
         page_size=_count(words.get("current_page_size")),
+        total_count=_count(words.get("total_count")),
     )
 
 

@@ -122,7 +122,8 @@ class Limit:
                 if pause <= 0 and self._in_flight < self._may_fly:
                     self._in_flight += 1
                     return now
-                if min(self._clock.remaining(), LONGEST_REFUSAL_SECONDS - self._refused_for(now)) < max(pause, 0):
+                patience = min(self._clock.remaining(), LONGEST_REFUSAL_SECONDS - self._refused_for(now))
+                if self._refused_since is not None and patience < max(pause, 0):
                     raise transient(
                         f"Docebo has refused every call for {_duration(self._refused_for(now))} (429: the limit of "
                         "about 1,000 calls an hour for an IP address is used up). Sync less often, set "

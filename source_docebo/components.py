@@ -36,6 +36,7 @@ from requests.utils import default_user_agent
 
 from source_docebo.answers import (
     NoListError,
+    Page,
     cause,
     host,
     json_object,
@@ -414,20 +415,23 @@ class PageNumber(PaginationStrategy):
         following = PageToken(current + 1)
         if page.page_count is not None:
             return following if current < page.page_count and page.has_more is not False else None
-        if page.has_more is None:  # nothing is said: a full page is the only sign that another follows
-            full = len(page.items) >= min(self.page_size, page.page_size or self.page_size)
-            following = following if page.items and full else None  # type: ignore[assignment]
-        elif not page.has_more:
+        if not (self._seems_to_go_on(page, current) if page.has_more is None else page.has_more):
             return None
-        if following is not None:
-            following.print_before = hash(orjson.dumps(page.items))
-            if following.print_before == current.print_before:
-                raise transient(
-                    f"Stream {self._name}: Docebo sends the same page again and again (pages {current - 1} and "
-                    f"{current} are equal, and the number of pages is not given): the list has no end. "
-                    "Sync again later; if it goes on, ask Docebo's support."
-                )
+        following.print_before = hash(orjson.dumps(page.items))
+        if following.print_before == current.print_before:
+            raise transient(
+                f"Stream {self._name}: Docebo sends the same page again and again (pages {current - 1} and {current} "
+                "are equal, and the number of pages is not given): the list has no end. Sync again later; if it goes "
+                "on, ask Docebo's support."
+            )
         return following
+
+    def _seems_to_go_on(self, page: Page, current: int) -> bool:
+        """Where nothing is said of more pages: by the number of records, or else because the page is full."""
+        size = min(self.page_size, page.page_size or self.page_size)
+        if page.total_count is not None:
+            return bool(page.items) and current * size < page.total_count
+        return len(page.items) >= size
 
     def get_page_size(self) -> int | None:
         """Records on a page, at most."""
