@@ -3,17 +3,21 @@ ARG BASE_IMAGE=docker.io/airbyte/python-connector-base:4.1.1@sha256:a268b44c733a
 
 FROM ${BASE_IMAGE} AS builder
 WORKDIR /build
-# Dependencies come from poetry.lock, with the hash of every file, so that two builds hold the same versions.
 RUN python -m venv /tools && /tools/bin/pip install --quiet "poetry==2.5.1" "poetry-plugin-export==1.10.1"
+# An environment of its own: the base image has packages too, in other versions.
+RUN python -m venv --without-pip /opt/source-docebo
 COPY pyproject.toml poetry.lock ./
+# Dependencies come from poetry.lock, with the hash of every file, so that two builds hold the same versions.
 RUN /tools/bin/poetry export --quiet --output requirements.txt \
-    && pip install --no-cache-dir --no-deps --require-hashes --prefix=/install --requirement requirements.txt
+    && /tools/bin/pip --python /opt/source-docebo install --quiet --no-cache-dir --no-deps --require-hashes \
+       --requirement requirements.txt
 COPY README.md LICENSE manifest.yaml ./
 COPY source_docebo ./source_docebo
-RUN pip install --no-cache-dir --no-deps --prefix=/install .
+RUN /tools/bin/pip --python /opt/source-docebo install --quiet --no-cache-dir --no-deps .
 
 FROM ${BASE_IMAGE}
-COPY --from=builder /install /usr/local
+COPY --from=builder /opt/source-docebo /opt/source-docebo
+ENV PATH="/opt/source-docebo/bin:${PATH}"
 WORKDIR /airbyte/integration_code
 USER airbyte
 # The platform runs the variable, everybody else the entry point.
