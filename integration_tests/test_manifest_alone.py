@@ -28,7 +28,7 @@ source.check()
 with open("records.jsonl", "w") as target:
     for stream in source.get_available_streams():
         # Kept, since PyAirbyte cancels the read of a dataset that nobody refers to.
-        records = source.get_records(stream, normalize_field_names=False)
+        records = source.get_records(stream, normalize_field_names=False, prune_undeclared_fields=False)
         for record in records:
             own = {name: value for name, value in record.items() if not name.startswith("_airbyte_")}
             data = {name: value for name, value in own.items() if value is not None}
