@@ -1,4 +1,7 @@
-PYTHON ?= python3
+# The first that will do; PyAirbyte, which the demo uses too, needs 3.12 at most.
+SUITABLE := -c 'import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10 python3.13; do \
+	$$name $(SUITABLE) && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 POETRY := $(VENV)/tools/bin/poetry
@@ -28,6 +31,8 @@ bench: $(VENV)/made ## What a read costs, against the same calls made by a bare 
 # The environment comes from poetry.lock: exported, so that pip can check each file's hash. Poetry's own environment
 # is apart, since its dependencies are not ours.
 $(VENV)/made: poetry.lock pyproject.toml
+	@$(or $(PYTHON),false) $(SUITABLE) || { echo "This needs Python 3.10 to 3.13, with its modules venv and ensurepip" \
+		"(Debian: python3-venv). Which one? make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m venv $(VENV)/tools
 	$(VENV)/tools/bin/pip install --quiet "poetry==2.5.1" "poetry-plugin-export==1.10.1"

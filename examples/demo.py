@@ -1,5 +1,9 @@
-"""Reads a whole sandbox tenant with the real `source-docebo` command, and shows what came and what it cost."""
+"""
+Reads a whole sandbox tenant with the real `source-docebo` command, and shows what came and what it cost. Then runs the
+PyAirbyte example against the same tenant.
+"""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -9,24 +13,26 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 
 from integration_tests.sandbox import SandboxProcess, Tenant  # noqa: E402
 
 COMMAND = str(Path(sys.executable).parent / "source-docebo")
+RESULTS = ROOT / "build" / "demo"
 
 
 def main() -> None:
-    """Runs spec, check, discover and read, and prints a table of streams."""
+    """Runs spec, check, discover and read, prints a table of streams, and goes on with PyAirbyte."""
     tenant = Tenant(seed=1, courses=60, users=600, groups=12, learning_plans=8)
     with tempfile.TemporaryDirectory() as directory, SandboxProcess(tenant) as sandbox:
         config, catalog = Path(directory, "config.json"), Path(directory, "catalog.json")
         config.write_text(json.dumps(sandbox.config("client_credentials")))
         print(f"A sandbox tenant answers on {sandbox.base_url}\n")
-        specification = messages("spec")[0]["spec"]["connectionSpecification"]
+        specification = only(messages("spec"), "SPEC")["spec"]["connectionSpecification"]
         print(f"spec      {', '.join(specification['properties'])}")
         status = only(messages("check", "--config", str(config)), "CONNECTION_STATUS")["connectionStatus"]
-        print(f"check     {status['status']}")
+        print(f"check     {status['status'].lower()}")
         streams = only(messages("discover", "--config", str(config)), "CATALOG")["catalog"]["streams"]
         print(f"discover  {len(streams)} streams")
         catalog.write_text(json.dumps({"streams": [configured(stream) for stream in streams]}))
@@ -37,6 +43,7 @@ def main() -> None:
         print(f"read      {seconds:.1f} seconds\n")
         show(read, sandbox.told()["by_stream"])
         print(f"\nThe fewest calls that could read it all: {tenant.fewest_calls()}")
+        ask(config)
 
 
 def messages(*arguments: str) -> list[dict[str, Any]]:
@@ -66,12 +73,26 @@ def show(read: list[dict[str, Any]], calls: dict[str, int]) -> None:
         if message["type"] == "TRACE" and message["trace"]["type"] == "STREAM_STATUS"
     }
     print(f"{'stream':34}{'records':>9}{'calls':>8}  status")
-    print("-" * 64)
+    print("─" * 61)
     for name in sorted(statuses):
         print(f"{name:34}{records[name]:>9,}{calls.get(name, 0):>8,}  {statuses[name].lower()}")
-    print("-" * 64)
-    print(f"{'access token':34}{'':>9}{calls.get('token', 0):>8,}")
+    print(f"{'(access token)':34}{'':>9}{calls.get('token', 0):>8,}")
+    print("─" * 61)
     print(f"{'in all':34}{sum(records.values()):>9,}{sum(calls.values()):>8,}")
+
+
+def ask(config: Path) -> None:
+    """The PyAirbyte example, in a process of its own as a user runs it."""
+    if not importlib.util.find_spec("airbyte"):
+        version = ".".join(map(str, sys.version_info[:2]))
+        print(f"\nThe PyAirbyte example is left out: PyAirbyte needs Python 3.10 to 3.12, and this is {version}.")
+        return
+    print("\nThe same tenant into DuckDB, with PyAirbyte:\n", flush=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    example = [sys.executable, str(ROOT / "examples" / "pyairbyte_duckdb.py")]
+    done = subprocess.run([*example, "--config", str(config), "--database", str(RESULTS / "docebo.duckdb")])
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":
