@@ -1,0 +1,169 @@
+"""The manifest is spelt right, declares what it promises, and agrees with the documents that tell of it."""
+
+import copy
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
+
+from unit_tests.declared import manifest, manifest_as_written, streams
+from unit_tests.manifest_linter import unknown_keys
+
+ROOT = Path(__file__).parent.parent
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+class TestSpelling:
+    """The CDK passes over keys that it does not know, so that a misspelt one would change nothing and nobody saw it."""
+
+    def test_every_key_is_read_by_something(self) -> None:
+        assert unknown_keys(manifest()) == []
+
+    @pytest.mark.parametrize(
+        ("place", "misspelt"),
+        [
+            ((), "concurency_level"),
+            (("check",), "stream_name"),
+            (("spec",), "connection_spec"),
+            (("spec", "config_normalization_rules"), "transformation"),
+            (("definitions", "base_stream"), "primary_keys"),
+            (("definitions", "paginator"), "page_size_options"),
+            (("definitions", "paginator", "pagination_strategy"), "pagesize"),
+            (("definitions", "requester"), "request_params"),
+            (("definitions", "shared_requester"), "share"),
+            (("definitions", "selector"), "record_filters"),
+            (("definitions", "no_right"), "http_code"),
+            (("definitions", "client_credentials_authenticator"), "client_secrets"),
+            (("definitions", "authenticator"), "authenticator"),
+            (("definitions", "error_handler", "backoff_strategies", 1), "factors"),
+            (("definitions", "group", "parent_stream_configs", 0), "parent_keys"),
+            (("definitions", "hundred_courses"), "groupsize"),
+            (("definitions", "streams", "users", "$parameters"), "primarykey"),
+            (("definitions", "streams", "users", "schema_loader"), "schemas"),
+            (("schemas", "users"), "require"),
+            (("schemas", "users", "properties", "last_update"), "formt"),
+            (("schemas", "courses", "properties", "category", "properties", "id"), "x-other-name"),
+        ],
+    )
+    def test_a_misspelt_key_is_found(self, place: tuple[str | int, ...], misspelt: str) -> None:
+        spoilt = copy.deepcopy(manifest_as_written())
+        part: Any = spoilt
+        for step in place:
+            part = part[step]
+        part[misspelt] = "anything"
+
+        found = unknown_keys(ManifestReferenceResolver().preprocess_manifest(spoilt))
+
+        assert found
+        assert all(misspelt in path for path in found)
+
+    @pytest.mark.parametrize(
+        ("place", "value"),
+        [
+            (("definitions", "retriever", "type"), "SimpleRetreiver"),
+            (("schemas", "users", "properties", "user_id", "type"), "text"),
+            (("schemas", "users", "properties", "last_update", "format"), "datetime"),
+        ],
+    )
+    def test_a_misspelt_type_is_found(self, place: tuple[str, ...], value: str) -> None:
+        spoilt = copy.deepcopy(manifest_as_written())
+        part: Any = spoilt
+        for step in place[:-1]:
+            part = part[step]
+        part[place[-1]] = value
+
+        assert unknown_keys(ManifestReferenceResolver().preprocess_manifest(spoilt))
+
+
+def _fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, declared in schema.get("properties", {}).items():
+        yield f"{path}{name}", declared
+        yield from _fields(declared, f"{path}{name}.")
+        yield from _fields(declared.get("items", {}), f"{path}{name}[].")
+
+
+class TestSchemas:
+    """Each stream declares its fields, each with a description, since that becomes the comment of a column."""
+
+    @pytest.mark.parametrize("stream", streams())
+    def test_every_field_has_a_description(self, stream: str) -> None:
+        fields = dict(_fields(streams()[stream]["schema_loader"]["schema"]))
+        assert fields
+        assert [name for name, declared in fields.items() if not declared.get("description", "").strip()] == []
+
+    @pytest.mark.parametrize("stream", streams())
+    def test_the_key_is_required_and_scalar(self, stream: str) -> None:
+        schema = streams()[stream]["schema_loader"]["schema"]
+        key = _key(stream)
+        assert schema["required"] == key
+        for field in key:
+            assert schema["properties"][field]["type"] in ("string", "integer")
+
+    @pytest.mark.parametrize("stream", streams())
+    def test_unknown_fields_are_welcome(self, stream: str) -> None:
+        assert streams()[stream]["schema_loader"]["schema"]["additionalProperties"] is True
+
+    @pytest.mark.parametrize("stream", streams())
+    def test_every_date_may_be_null(self, stream: str) -> None:
+        for name, declared in _fields(streams()[stream]["schema_loader"]["schema"]):
+            if "format" in declared:
+                assert declared["type"] == ["string", "null"], name
+
+    def test_there_are_16(self) -> None:
+        assert len(streams()) == 16
+        assert len(manifest()["streams"]) == 16
+        assert set(manifest()["schemas"]) == set(streams())
+        assert set(manifest()["definitions"]["streams"]) == set(streams())
+
+
+def _key(stream: str) -> list[str]:
+    key = streams()[stream]["$parameters"]["primary_key"]
+    return [key] if isinstance(key, str) else list(key)
+
+
+def _path(stream: str) -> str:
+    return re.sub(r"\{\{ stream_partition\['(\w+)'\] \}\}", r"{\1}", streams()[stream]["$parameters"]["path"])
+
+
+class TestDocuments:
+    """The tables of streams in the documents are those of the manifest."""
+
+    @pytest.mark.parametrize("document", ["README.md", "docs/docebo.md"])
+    def test_streams_endpoints_and_keys(self, document: str) -> None:
+        rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| ((?:`\w+`(?:, )?)+) \|", text_of(document), re.MULTILINE)
+
+        told = [(stream, path, re.findall(r"`(\w+)`", key)) for stream, path, key in rows]
+
+        assert sorted(told) == sorted((stream, _path(stream), _key(stream)) for stream in streams())
+
+    def test_the_suggested_streams_exist(self) -> None:
+        suggested = yaml.safe_load(text_of("metadata.yaml"))["data"]["suggestedStreams"]["streams"]
+        assert set(suggested) <= set(streams())
+
+
+class TestVersion:
+    """The connector has one version, wherever it is told."""
+
+    def test_is_the_same_everywhere(self) -> None:
+        (expected,) = re.findall(r'^version = "([^"]+)"', text_of("pyproject.toml"), re.MULTILINE)
+        changelog = text_of("docs/docebo.md").split("## Changelog")[1]
+
+        assert yaml.safe_load(text_of("metadata.yaml"))["data"]["dockerImageTag"] == expected
+        assert re.findall(r'io\.airbyte\.version="([^"]+)"', text_of("Dockerfile")) == [expected]
+        assert re.findall(r"^\| (\d+\.\d+\.\d+) \|", changelog, re.MULTILINE)[0] == expected
+        assert set(re.findall(r"source-docebo:(\d+\.\d+\.\d+)", text_of("README.md"))) <= {expected}
+
+    def test_that_of_the_manifest_is_the_cdk_it_was_written_for(self) -> None:
+        written_for = [int(part) for part in manifest()["version"].split(".")]
+        installed = [int(part) for part in version("airbyte-cdk").split(".")[:3]]
+
+        assert installed[0] == written_for[0]
+        assert written_for <= installed
