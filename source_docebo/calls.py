@@ -16,6 +16,7 @@ import requests
 from airbyte_cdk.utils.constants import ENV_REQUEST_CACHE_PATH
 from requests.adapters import HTTPAdapter
 
+from source_docebo.answers import retry_after_seconds
 from source_docebo.failures import Failure, transient
 
 logger = logging.getLogger("airbyte.source_docebo")
@@ -96,10 +97,11 @@ class Limit:
         self._refusals = 0
         self._let_through = 0
 
-    def call(
-        self, make: Callable[[], requests.Response], retry_after: Callable[[requests.Response], float | None]
-    ) -> requests.Response:
-        """Makes a call when the limit lets it, and returns its answer, refused or not."""
+    def call(self, make: Callable[[], requests.Response], reads: bool) -> requests.Response:
+        """
+        Makes a call when the limit lets it, and returns its answer, refused or not. That a call which reads nothing (it
+        asks for a token) is answered does not say that the limit is over.
+        """
         started = self._enter()
         response: requests.Response | None = None
         try:
@@ -109,8 +111,8 @@ class Limit:
             with self._changed:
                 self._in_flight -= 1
                 if response is not None and response.status_code == 429:
-                    self._refused(started, retry_after(response))
-                elif response is not None and started >= self._closed_at:
+                    self._refused(started, retry_after_seconds(response))
+                elif response is not None and reads and started >= self._closed_at:
                     self._allowed()
                 self._changed.notify_all()
 
@@ -191,7 +193,8 @@ class Calls:
         self.workers = workers
         self.token = Token()
         self.read_timeout = READ_TIMEOUT_SECONDS
-        self._allowance = Allowance(config.get("calls_per_hour"), self.clock)
+        calls_per_hour = config.get("calls_per_hour")
+        self._allowance = Allowance(None if calls_per_hour is None else int(calls_per_hour), self.clock)
         self._limit = Limit(workers, self.clock)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="docebo-call")
         self._lock = Lock()
@@ -212,17 +215,13 @@ class Calls:
             self._noted.add(what)
             return not known
 
-    def send(
-        self,
-        request: requests.Request,
-        retry_after: Callable[[requests.Response], float | None],
-        allow_redirects: bool = True,
-    ) -> requests.Response:
+    def send(self, request: requests.Request) -> requests.Response:
         """
         Makes one call when limit and allowance let it. Raises requests.RequestException if no whole answer comes.
 
-        A redirect is followed, but `requests` drops the token where it leads to another host.
+        A redirect is followed if the call only reads; `requests` drops the token where it leads to another host.
         """
+        reads = request.method == "GET"
 
         def make() -> requests.Response:
             self._allowance.take()
@@ -231,11 +230,11 @@ class Calls:
             return self._session.send(
                 request.prepare(),
                 timeout=timeout,
-                allow_redirects=allow_redirects,
+                allow_redirects=reads,
                 **self._settings,
             )
 
-        return self._limit.call(make, retry_after)
+        return self._limit.call(make, reads)
 
     def page(
         self, address: str, ask: Callable[[], requests.Response | None], keep: bool

@@ -85,7 +85,7 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
         while True:
             attempt += 1
             try:
-                response = self._calls.send(request, retry_after_seconds, allow_redirects=False)
+                response = self._calls.send(request)
             except requests.RequestException as error:
                 problem, told = f"{host(request.url)} did not answer: {cause(error)}. Check base_url.", None
                 waited += self._calls.read_timeout if isinstance(error, requests.Timeout) else 0
@@ -247,7 +247,7 @@ class DoceboRequester(Requester):
             headers = {**_HEADERS, "Authorization": f"Bearer {token}"}
             answer: requests.Response | requests.RequestException
             try:
-                answer = self._calls.send(requests.Request("GET", url, headers=headers), retry_after_seconds)
+                answer = self._calls.send(requests.Request("GET", url, headers=headers))
                 resolution = self._judge(answer)
             except requests.RequestException as error:
                 answer = error
