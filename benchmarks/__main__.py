@@ -1,7 +1,8 @@
 """
-Measures reads of sandbox tenants: `python -m benchmarks [--quick] [--scenario NAME]`.
+Measures reads of sandbox tenants: `python -m benchmarks`, or one of a size of choice, such as
+`python -m benchmarks --size 2 --latency 0.05 --workers 16` (twice the reference tenant, 50 ms a call).
 
-For each scenario the sandbox runs in a process of its own, then the connector and the floor (see floor.py) read it one
+For each row the sandbox runs in a process of its own, then the connector and the floor (see floor.py) read it one
 after the other, so that both meet the same machine. Prints a table in Markdown.
 """
 
@@ -56,9 +57,9 @@ SCENARIOS = {
         Scenario("reference, 100 ms, 40 workers", Tenant.reference(), 0.1, 40),
         Scenario("reference, no latency, 8 workers", Tenant.reference(), 0, 8),
         Scenario("large, no latency, 8 workers", Tenant.large(), 0, 8),
-        Scenario("one list of 100,000, no latency", Tenant(users=100_000), 0, 8, ("users",)),
+        Scenario("one list of 200,000, no latency, 8 workers", Tenant(users=200_000), 0, 8, ("users",)),
         Scenario(
-            "4,000 calls of a record or two",
+            "4,000 courses with an object or none, 8 workers",
             Tenant(courses=4000, objects_per_course=1),
             0,
             8,
@@ -72,13 +73,20 @@ def main() -> None:
     """Measures, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", choices=SCENARIOS, action="append", help="only this one (may be repeated)")
-    chosen = parser.parse_args().scenario or list(SCENARIOS)
+    parser.add_argument("--size", type=float, help="of the tenant, as a multiple of the reference of 80,000 records")
+    parser.add_argument("--latency", type=float, default=0.1, help="of a call of that tenant, in seconds")
+    parser.add_argument("--workers", type=int, default=8, help="that read it")
+    arguments = parser.parse_args()
+    scenarios = [SCENARIOS[name] for name in arguments.scenario or SCENARIOS]
+    if arguments.size is not None:
+        name = f"{arguments.size:g} times the reference, {arguments.latency:g} s, {arguments.workers} workers"
+        scenarios = [Scenario(name, Tenant.reference(arguments.size), arguments.latency, arguments.workers)]
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"Measured on {datetime.date.today()}, {machine}. In brackets, how many times the floor.\n")
-    print("| tenant | records | calls (fewest) | wall s | CPU µs a record | CPU ms a call | peak MB |")
+    print("| tenant | records | calls (of the fewest) | wall s | CPU µs a record | CPU ms a call | peak MB |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for name in chosen:
-        print(row(SCENARIOS[name]), flush=True)
+    for scenario in scenarios:
+        print(row(scenario), flush=True)
     print()
     print(start_up())
 
@@ -102,11 +110,11 @@ def row(scenario: Scenario) -> str:
     cells = [
         scenario.name,
         f"{cost.records:,}",
-        f"{calls:,} ({fewest:,})",
+        f"{calls:,} ({calls / fewest:.3f})",
         f"{cost.wall:.1f} ({cost.wall / floor.wall:.2f})",
-        f"{cost.cpu / cost.records * 1e6:.0f} ({cost.cpu / floor.cpu:.1f})",
-        f"{cost.cpu / calls * 1e3:.2f}",
-        f"{cost.peak:.0f}",
+        f"{cost.cpu / cost.records * 1e6:.0f}",
+        f"{cost.cpu / calls * 1e3:.2f} ({cost.cpu / floor.cpu:.1f})",
+        f"{cost.peak:.0f} ({cost.peak / floor.peak:.1f})",
     ]
     return f"| {' | '.join(cells)} |"
 
