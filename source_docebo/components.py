@@ -285,7 +285,7 @@ class DoceboRequester(Requester):
             self._calls.clock.pause(pause, problem)
 
     def _judge(self, response: requests.Response) -> ErrorResolution:
-        if host(response.url) != host(self._base):
+        if response.history and host(response.url) != host(response.history[0].url):
             return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, _redirected(response.url))
         if not response.ok:
             for response_filter in self.error_handler.response_filters or ():
