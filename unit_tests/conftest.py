@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests_mock
+from airbyte_cdk.sources.declarative import concurrent_declarative_source
 
 from unit_tests.builders import Platform
 
@@ -28,6 +29,15 @@ class Time:
     def slept(self) -> float:
         """Seconds that were waited."""
         return self._moved
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schema_of_components() -> Iterator[None]:
+    """Has the CDK parse the schema of its components once, which it does at every start: a quarter of a short read."""
+    parsed = concurrent_declarative_source.get_declarative_component_schema()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", lambda: parsed)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from unit_tests.builders import PageBuilder, Platform, a_page_with, read
 
 USERS = "manage/v1/user"
 FEW = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
