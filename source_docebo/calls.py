@@ -204,7 +204,7 @@ class Calls:
         self._session = requests.Session()
         adapter = HTTPAdapter(pool_maxsize=workers)
         self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)  # to a loopback address only (ignore-https-check)
+        self._session.mount("http://", adapter)  # ignore-https-check: to a loopback address only
         # Read once: requests looks through the environment for proxies and certificates at every call.
         self._settings = self._session.merge_environment_settings(config["base_url"], {}, False, None, None)
 
