@@ -65,6 +65,8 @@ class TestBaseUrl:
             "http://127.0.0.1.example.com",
             "http://localhost@example.com",
             "http://128.0.0.1",
+            "http://127.999.0.1",
+            "https://acme.docebosaas.com:99999",
             "ftp://acme.docebosaas.com",
             "https://",
             "https:acme.docebosaas.com",
