@@ -62,8 +62,8 @@ class Conformer:
                         record[field] = record[name]
                         break
         for field, fitting, convert in self._fields:
-            value = record.get(field, _NO_VALUE)
-            if value is not _NO_VALUE and type(value) not in fitting:
+            value = record.get(field)
+            if type(value) not in fitting:
                 record[field] = convert(value)
         for field in self._required:
             if record.get(field) in (None, ""):
@@ -71,7 +71,7 @@ class Conformer:
 
 
 def _rule(declared: Mapping[str, Any], report: Report, path: str) -> tuple[frozenset[type], _Convert]:
-    """The types that need no conversion, and the conversion of all others."""
+    """The types that need no conversion, that of null or nothing among them, and the conversion of all others."""
     types = declared["type"] if isinstance(declared["type"], list) else [declared["type"]]
     expected = next(name for name in types if name != "null")
     nothing = type(None)
@@ -85,7 +85,7 @@ def _rule(declared: Mapping[str, Any], report: Report, path: str) -> tuple[froze
 
 
 def _date(report: Report, path: str, format_: str) -> _Convert:
-    length = len("2024-05-01") if format_ == "date" else len(EPOCH)
+    length = len("2024-05-01") if format_ == "date" else None
 
     def convert(value: Any) -> Any:
         try:
@@ -94,7 +94,7 @@ def _date(report: Report, path: str, format_: str) -> _Convert:
             if not is_zero_like(value):
                 report(path, "a date", value)
             text = EPOCH
-        return text and text[:length]
+        return text[:length] if length and text else text
 
     return convert
 
