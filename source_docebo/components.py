@@ -53,6 +53,7 @@ from source_docebo.failures import Failure, to_configure, transient, unexpected
 logger = logging.getLogger("airbyte.source_docebo")
 
 LONGEST_RETRYING_SECONDS = 300.0
+MOST_TRIES_FOR_A_TOKEN = 20  # where Retry-After sets the waits
 MOST_TOKENS_FOR_A_CALL = 10  # each may be revoked while the call is under way
 
 
@@ -103,7 +104,7 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
             pause = told or min(60.0, 2.0 ** (attempt - 1)) * random.uniform(0.8, 1)
             waited += 0 if told else pause
             problem = f"Signing in to Docebo failed. {problem}"
-            if waited > LONGEST_RETRYING_SECONDS:
+            if waited > LONGEST_RETRYING_SECONDS or attempt >= MOST_TRIES_FOR_A_TOKEN:
                 raise transient(f"{problem} Tried {attempt} times. Sync again later.")
             logger.info("%s Trying again in %.1f seconds.", problem, pause)
             self._calls.clock.pause(pause, problem)

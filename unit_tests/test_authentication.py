@@ -195,6 +195,16 @@ class TestToken:
         assert output.is_complete("users")
         assert len(docebo.forms_for_tokens()) == 3
 
+    def test_a_token_endpoint_that_always_says_how_long_to_wait_is_given_up(self, docebo: Platform) -> None:
+        docebo.issues(refusal(503, "Later", headers={"Retry-After": "1"}))
+
+        output = read("users")
+
+        ((failure_type, message),) = output.errors()
+        assert failure_type.value == "transient_error"
+        assert "Tried 20 times. Sync again later." in message
+        assert len(docebo.forms_for_tokens()) == 20
+
 
 class TestRefusals:
     """A refusal of the sign-in is a configuration error that says what to copy, check or enable."""
