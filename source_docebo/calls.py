@@ -142,9 +142,7 @@ class Limit:
         self._closed_at = now
         self._let_through = 0
         self._may_fly = 1
-        pause = told
-        if pause is None:
-            pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._refusals, 7)) * random.uniform(0.8, 1)
+        pause = told or min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self._refusals, 7)) * random.uniform(0.8, 1)
         self._refusals += 1
         self._resume_at = now + pause
         logger.info(

@@ -127,6 +127,16 @@ class TestLimit:
         assert len(docebo.requests_for(USERS)) == 2
         assert 3000 < clock.slept < 3700
 
+    @pytest.mark.parametrize("told", ["0", "Sat, 01 Jan 2000 00:00:00 GMT"])
+    def test_no_wait_that_is_told_is_like_none(self, docebo: Platform, clock: Time, told: str) -> None:
+        limited = refusal(429, headers={"Retry-After": told})
+        docebo.answers(USERS, *[limited] * 5, a_page_with({"user_id": "1"}).build())
+
+        output = read("users")
+
+        assert output.is_complete("users")
+        assert 0.8 * 31 <= clock.slept <= 31
+
     def test_an_hour_of_it_without_a_word(self, docebo: Platform, clock: Time) -> None:
         docebo.answers(USERS, *[refusal(429, "Too many")] * 40, a_page_with({"user_id": "1"}).build())
 
