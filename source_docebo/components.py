@@ -431,7 +431,7 @@ class PageNumber(PaginationStrategy):
         """Where nothing is said of more pages: by the number of records, or else because the page is full."""
         size = min(self.page_size, page.page_size or self.page_size)
         if page.total_count is not None:
-            return bool(page.items) and current * size < page.total_count
+            return current * size < page.total_count
         return len(page.items) >= size
 
     def get_page_size(self) -> int | None:

@@ -122,6 +122,20 @@ class TestWhereAListEnds:
         assert output.records("users") == users(1, 2, 3, 4)
         assert output.is_complete("users")
 
+    def test_an_empty_page_is_no_end_where_the_number_of_records_says_that_more_follow(self, docebo: Platform) -> None:
+        silent = {"has_more_data": None, "total_page_count": None, "current_page_size": 2, "total_count": 5}
+        docebo.lists(
+            USERS,
+            a_page_with(*users(1, 2)).saying(**silent),
+            a_page_with().saying(**silent),
+            a_page_with(*users(3)).saying(**silent),
+        )
+
+        output = read("users")
+
+        assert output.records("users") == users(1, 2, 3)
+        assert output.is_complete("users")
+
     def test_a_smaller_page_size_of_the_tenant_is_a_full_page(self, docebo: Platform) -> None:
         silent = {"has_more_data": None, "total_page_count": None, "current_page_size": 2}
         docebo.lists(
