@@ -16,7 +16,7 @@ from airbyte_cdk.sources.declarative.types import ConnectionDefinition
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from jsonschema import Draft7Validator, ValidationError
 
-from source_docebo.failures import WithoutStackTraces, to_configure
+from source_docebo.errors import WithoutStackTraces, config_error
 
 _HERE = Path(__file__).parent
 # In a wheel the manifest lies beside this file; in a checkout, above the package.
@@ -57,7 +57,7 @@ class SourceDocebo(YamlDeclarativeSource):
         unknown = [entry.stream.name for entry in catalog.streams if entry.stream.name not in served]
         yield from super().read(logger, config, catalog, state)
         if unknown:
-            raise to_configure(
+            raise config_error(
                 f"The connection selects streams that do not exist: {', '.join(unknown)}. Refresh its schema, or "
                 f"deselect them. There are: {', '.join(sorted(served))}."
             )
@@ -90,7 +90,7 @@ def _refuse_invalid(config: Mapping[str, Any], specification: Mapping[str, Any])
     for error in Draft7Validator(specification).iter_errors(config):
         for cause in _of_the_variant(error):
             path = [str(part) for part in cause.absolute_path]
-            raise to_configure(f"Configuration: {_complaint(cause, path)}")
+            raise config_error(f"Configuration: {_complaint(cause, path)}")
 
 
 def _of_the_variant(error: ValidationError) -> list[ValidationError]:

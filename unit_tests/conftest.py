@@ -45,15 +45,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     """Replaces the clock of the connector's calls, and the waits for Docebo's limit."""
     moving = Time()
 
-    class Condition(threading.Condition):
-        def wait(self, timeout: float | None = None) -> bool:
-            if timeout is None:
-                return super().wait()
-            moving.sleep(timeout)
-            return False
-
-    monkeypatch.setattr("source_docebo.calls.time", moving)
-    monkeypatch.setattr("source_docebo.calls.Condition", Condition)
+    monkeypatch.setattr("source_docebo.client.time", moving)
     return moving
 
 

@@ -202,7 +202,7 @@ class TestToken:
 
         ((failure_type, message),) = output.errors()
         assert failure_type.value == "transient_error"
-        assert "Tried 20 times. Sync again later." in message
+        assert "Tried 20 times. Sync again later" in message
         assert len(docebo.forms_for_tokens()) == 20
 
 

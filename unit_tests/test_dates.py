@@ -100,7 +100,7 @@ def with_format(format_: str, directory: Path) -> Path:
 class TestEachValue:
     """What each value becomes, in a field of either format. All of them come in one list, as in a real one."""
 
-    @pytest.fixture(scope="class", params=["date-time", "date"])
+    @pytest.fixture(scope="class", params=["date-time"])
     def outcome(
         self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     ) -> tuple[str, dict[int, Any]]:

@@ -43,7 +43,7 @@ class TestSpelling:
             (("definitions", "no_right"), "http_code"),
             (("definitions", "client_credentials_authenticator"), "client_secrets"),
             (("definitions", "authenticator"), "authenticator"),
-            (("definitions", "error_handler", "backoff_strategies", 1), "factors"),
+            (("definitions", "error_handler", "backoff_strategies", 0), "factors"),
             (("definitions", "group", "parent_stream_configs", 0), "parent_keys"),
             (("definitions", "hundred_courses"), "groupsize"),
             (("definitions", "streams", "users", "$parameters"), "primarykey"),

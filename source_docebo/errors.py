@@ -1,4 +1,4 @@
-"""Failures as the person in the Airbyte UI meets them: what happened, where, and what to do."""
+"""Errors as the Airbyte user sees them: what happened, on which stream, and what to do."""
 
 import logging
 
@@ -6,37 +6,37 @@ from airbyte_cdk.models import AirbyteMessage, FailureType, StreamDescriptor
 from airbyte_cdk.utils import AirbyteTracedException
 
 
-class Failure(AirbyteTracedException):
-    """A failure that was foreseen: its message says all, so it is shown without a stack trace."""
+class DoceboError(AirbyteTracedException):
+    """An anticipated error: its message is complete, so it is shown without a stack trace."""
 
     def __init__(self, message: str, failure_type: FailureType) -> None:
         super().__init__(message=message, internal_message=message, failure_type=failure_type)
 
     def as_airbyte_message(self, stream_descriptor: StreamDescriptor | None = None) -> AirbyteMessage:
-        """The trace message of the Airbyte protocol."""
+        """The protocol's error trace."""
         message = super().as_airbyte_message(stream_descriptor)
         if message.trace and message.trace.error:
             message.trace.error.stack_trace = None
         return message
 
 
-def transient(message: str) -> Failure:
+def transient_error(message: str) -> DoceboError:
     """Only time can help."""
-    return Failure(message, FailureType.transient_error)
+    return DoceboError(message, FailureType.transient_error)
 
 
-def to_configure(message: str) -> Failure:
+def config_error(message: str) -> DoceboError:
     """Somebody must change the configuration of the connection or of Docebo."""
-    return Failure(message, FailureType.config_error)
+    return DoceboError(message, FailureType.config_error)
 
 
-def unexpected(message: str) -> Failure:
-    """Docebo does what nobody knew of."""
-    return Failure(message, FailureType.system_error)
+def system_error(message: str) -> DoceboError:
+    """Docebo does what this connector does not expect."""
+    return DoceboError(message, FailureType.system_error)
 
 
 class WithoutStackTraces(logging.Filter):
-    """Logs a foreseen failure by its message, where the CDK would add the stack trace."""
+    """Logs an anticipated error by its message, where the CDK would add the stack trace."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Lets every record pass."""
