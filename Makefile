@@ -47,7 +47,7 @@ image: ## The image that Airbyte runs, as source-docebo:dev
 
 # CVE-2025-9375 is of writing XML with xmltodict, which the CDK only reads with.
 audit: $(UV) ## Known vulnerabilities of what runs in the image; needs a network
-	$(UV) tool run --quiet pip-audit@2.10.1 --disable-pip --require-hashes --ignore-vuln CVE-2025-9375 \
+	$(UV) tool run --quiet pip-audit@2.10.1 --strict --disable-pip --require-hashes --ignore-vuln CVE-2025-9375 \
 		--requirement requirements/image.txt
 
 actionlint: $(UV) ## Known mistakes in workflows; needs a network, since the package downloads the program
