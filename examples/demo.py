@@ -3,8 +3,8 @@ Reads a whole sandbox tenant with the real `source-docebo` command, and shows wh
 PyAirbyte example against the same tenant.
 """
 
+import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,8 +19,6 @@ sys.path.insert(0, str(ROOT))
 from integration_tests.sandbox import SandboxProcess, Tenant  # noqa: E402
 
 COMMAND = str(Path(sys.executable).parent / "source-docebo")
-# PyAirbyte is in an environment of its own.
-PYTHON = Path(os.environ.get("EXAMPLE_PYTHON", ROOT / ".venv-example" / "bin" / "python"))
 RESULTS = ROOT / "build" / "demo"
 
 
@@ -85,17 +83,14 @@ def show(read: list[dict[str, Any]], calls: dict[str, int]) -> None:
 
 def ask(config: Path) -> None:
     """The PyAirbyte example, in a process of its own as a user runs it."""
-    if not PYTHON.exists():
-        print("\nThe PyAirbyte example is left out: PyAirbyte needs Python 3.10 to 3.12, and none was found.")
+    if not importlib.util.find_spec("airbyte"):
+        version = ".".join(map(str, sys.version_info[:2]))
+        print(f"\nThe PyAirbyte example is left out: PyAirbyte needs Python 3.10 to 3.12, and this is {version}.")
         return
     print("\nThe same tenant into DuckDB, with PyAirbyte:\n", flush=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    example = [str(PYTHON), str(ROOT / "examples" / "pyairbyte_duckdb.py")]
-    path = f"{Path(COMMAND).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [*example, "--config", str(config), "--database", str(RESULTS / "docebo.duckdb")],
-        env={**os.environ, "PATH": path},
-    )
+    example = [sys.executable, str(ROOT / "examples" / "pyairbyte_duckdb.py")]
+    done = subprocess.run([*example, "--config", str(config), "--database", str(RESULTS / "docebo.duckdb")])
     if done.returncode:
         sys.exit(done.returncode)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_tests import pyairbyte
+from integration_tests import example
 from integration_tests.command import STREAMS, Connector, Output
 from integration_tests.comparison import assert_same_records
 from integration_tests.sandbox import Sandbox, Tenant
@@ -56,12 +56,11 @@ def test_general_command(tmp_path: Path, grant: str) -> None:
     assert_same_records(tenant, read)
 
 
-@pyairbyte.needed
 def test_pyairbyte(tmp_path: Path) -> None:
     tenant = Tenant(seed=72)
     with Sandbox(tenant) as sandbox:
         done = subprocess.run(
-            [pyairbyte.PYTHON, "-c", PYAIRBYTE, json.dumps(sandbox.config("client_credentials")), MANIFEST],
+            [example.python(), "-c", PYAIRBYTE, json.dumps(sandbox.config("client_credentials")), MANIFEST],
             cwd=tmp_path,
             # The package that the manifest names is found in this checkout.
             env={**os.environ, "PYTHONPATH": str(MANIFEST.parent), "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"},

@@ -1,18 +1,24 @@
 """The PyAirbyte example: 16 tables in DuckDB, three answers and a chart."""
 
+import importlib.util
 import json
-import struct
+import os
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
-import duckdb
+import pytest
 
-from integration_tests import pyairbyte
 from integration_tests.command import STREAMS
 from integration_tests.sandbox import Sandbox, Tenant, without_nulls
 
-pytestmark = pyairbyte.needed
+if not importlib.util.find_spec("airbyte"):
+    pytest.skip("PyAirbyte is not installed: it needs Python 3.10 to 3.12", allow_module_level=True)
+
+import duckdb
+from matplotlib import image
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "pyairbyte_duckdb.py"
 QUESTIONS = (
     "How many have completed, by course and group?",
@@ -28,9 +34,9 @@ def run(tenant: Tenant, directory: Path, **credentials: str) -> "subprocess.Comp
         config["credentials"].update(credentials)
         (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
         return subprocess.run(
-            [pyairbyte.PYTHON, EXAMPLE, "--config", "config.json", "--database", "docebo.duckdb"],
+            [sys.executable, EXAMPLE, "--config", "config.json", "--database", "docebo.duckdb"],
             cwd=directory,
-            env=pyairbyte.environment(),
+            env={**os.environ, "PYTHONUTF8": "1"},
             capture_output=True,
             text=True,
             timeout=300,
@@ -73,10 +79,10 @@ def test_every_record_is_in_the_database_and_the_questions_are_answered(tmp_path
     usernames = {user["username"] for user in tenant.emitted("users")}
     assert {row[0] for row in (*expiring, *absent)} <= usernames
 
-    picture = (tmp_path / "docebo.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert struct.unpack(">II", picture[16:24]) == (1200, 720)
-    assert len(picture) > 15_000, "an empty chart is smaller"
+    picture = image.imread(tmp_path / "docebo.png")
+    height, width = picture.shape[:2]
+    assert (width, height) == (1200, 720)
+    assert len({tuple(pixel) for row in picture[::4] for pixel in row[::4]}) > 3
     last = done.stdout.strip().splitlines()[-2:]
     assert str(tmp_path / "docebo.duckdb") in last[0]
     assert str(tmp_path / "docebo.png") in last[1]
