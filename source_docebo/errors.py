@@ -9,8 +9,9 @@ from airbyte_cdk.utils import AirbyteTracedException
 class DoceboError(AirbyteTracedException):
     """An anticipated error: its message is complete, so it is shown without a stack trace."""
 
-    def __init__(self, message: str, failure_type: FailureType) -> None:
+    def __init__(self, message: str, failure_type: FailureType, status_code: int | None = None) -> None:
         super().__init__(message=message, internal_message=message, failure_type=failure_type)
+        self.status_code = status_code
 
     def as_airbyte_message(self, stream_descriptor: StreamDescriptor | None = None) -> AirbyteMessage:
         """The protocol's error trace."""
