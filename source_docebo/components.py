@@ -163,7 +163,7 @@ class DoceboRequester(HttpRequester):
         """
         page: Page | None = None
         unreadable: Unreadable | None = None
-        used, rejected, problems, tries_token = "", set[str](), 0, False
+        used, rejections, problems, tries_token = "", 0, 0, False
         handler, progress = self.error_handler, self._progress
         max_tries = 1 + int(handler.max_retries or 0)
 
@@ -178,7 +178,7 @@ class DoceboRequester(HttpRequester):
             return Attempt(request, lambda: self.authenticator.shared_token.is_valid(token_value))
 
         def judge(response: requests.Response) -> ErrorResolution:
-            nonlocal page, unreadable, problems, tries_token
+            nonlocal page, unreadable, rejections, problems, tries_token
             if response.ok:
                 try:
                     page = Page.parse(response.content, self._primary_key)
@@ -199,12 +199,12 @@ class DoceboRequester(HttpRequester):
                 unreadable = Unreadable(resolution.error_message or "", gone=True)
             if resolution.response_action != ResponseAction.REFRESH_TOKEN_THEN_RETRY:
                 return resolution
-            rejected.add(used)
+            rejections += 1
             self.authenticator.shared_token.reject(used, self.name, f"{resolution.error_message}")
             if progress.token_accepted.is_set() and not progress.succeeded:
                 progress.token_accepted.clear()
                 tries_token = True
-            if len(rejected) < (MAX_TOKENS_PER_REQUEST if progress.succeeded else MAX_REJECTED):
+            if rejections < (MAX_TOKENS_PER_REQUEST if progress.succeeded else MAX_REJECTED):
                 return resolution
             return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, resolution.error_message)
 

@@ -197,7 +197,3 @@ _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
     "object": ((dict,), _to_object),
     "array": ((list,), _to_array),
 }
-
-
-def additional_field_properties(definitions: Any) -> dict[str, Any]:
-    return {f"field_{d['id']}": {"type": ["string", "null"]} for d in definitions}
