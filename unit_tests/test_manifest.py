@@ -50,7 +50,7 @@ class TestSpelling:
             (("definitions", "streams", "users", "schema_loader"), "schemas"),
             (("schemas", "users"), "require"),
             (("schemas", "users", "properties", "last_update"), "formt"),
-            (("schemas", "courses", "properties", "category", "properties", "id"), "x-other-name"),
+            (("schemas", "courses", "properties", "category", "properties", "id"), "x-alias"),
         ],
     )
     def test_a_misspelt_key_is_found(self, place: tuple[str | int, ...], misspelt: str) -> None:
