@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from integration_tests import example
+
 SQL = Path(__file__).parent.parent / "examples" / "sql"
 
 # The ids of fields have gaps; titles are missing, repeated, taken by a column, longer than a column name, and odd.
@@ -48,12 +50,10 @@ Run = Callable[[str], list[list[str]]]
 
 
 def duckdb_runner() -> Iterator[Run]:
-    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed: it comes with PyAirbyte")
-    with duckdb.connect() as connection:
-        connection.execute("set timezone = 'America/New_York'")
+    with tempfile.TemporaryDirectory() as directory:
 
         def run(statements: str) -> list[list[str]]:
-            rows = connection.execute(statements).fetchall()
+            rows = example.query(Path(directory, "docebo.duckdb"), f"set timezone = 'America/New_York';{statements}")
             return [["null" if cell is None else str(cell) for cell in row] for row in rows]
 
         yield run
