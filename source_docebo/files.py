@@ -41,7 +41,7 @@ def read_catalog(catalog_path: str) -> ConfiguredAirbyteCatalog:
     content = read_config(catalog_path)
     streams = content.get("streams")
     entries = streams if isinstance(streams, list) else []
-    if "catalog" in content or any("name" in entry and "stream" not in entry for entry in entries if entry):
+    if "catalog" in content or any(isinstance(entry, dict) and "name" in entry for entry in entries):
         raise UnusableFileError(
             catalog_path,
             "holds the catalog that discover prints, and read takes a configured catalog. Put each stream under the "
