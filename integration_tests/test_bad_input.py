@@ -1,4 +1,4 @@
-"""Bad input is refused with a message for the person in the Airbyte UI: what is wrong, where, and what to do."""
+"""Bad input is rejected with a message for the person in the Airbyte UI: what is wrong, where, and what to do."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ def changed(config: dict[str, Any], **credentials: str) -> dict[str, Any]:
     return {**config, "credentials": {**config["credentials"], **credentials}}
 
 
-def refused(output: Output, *words: str) -> None:
+def rejected(output: Output, *words: str) -> None:
     status = output.connection_status()
     assert status["status"] == "FAILED"
     assert_documented(status["message"])
@@ -52,40 +52,40 @@ class TestCheck:
     def test_wrong_client_secret(self, connector: Connector, sandbox: Sandbox) -> None:
         config = changed(sandbox.config("client_credentials"), client_secret="not-the-secret")
         output = connector.check(config)
-        refused(output, "client_id", "client_secret", "OAuth app")
+        rejected(output, "client_id", "client_secret", "OAuth app")
         assert "not-the-secret" not in output.text
 
     def test_wrong_password(self, connector: Connector, sandbox: Sandbox) -> None:
-        refused(
+        rejected(
             connector.check(changed(sandbox.config("password"), password="not-the-password")), "username", "password"
         )
 
     def test_a_host_that_does_not_exist(self, connector: Connector, sandbox: Sandbox) -> None:
         config = {**sandbox.config("client_credentials"), "base_url": "https://acme.docebosaas.invalid"}
-        refused(connector.check(config), "acme.docebosaas.invalid", "base_url")
+        rejected(connector.check(config), "acme.docebosaas.invalid", "base_url")
 
     def test_a_host_that_does_not_answer(self, connector: Connector, sandbox: Sandbox) -> None:
         address = f"http://127.0.0.1:{free_port()}"
-        refused(connector.check({**sandbox.config("client_credentials"), "base_url": address}), "refused", "base_url")
+        rejected(connector.check({**sandbox.config("client_credentials"), "base_url": address}), "refused", "base_url")
 
     def test_the_address_of_another_site(self, connector: Connector, sandbox: Sandbox) -> None:
         sandbox.add(Fault.html_200(times=10))
-        refused(connector.check(sandbox.config("client_credentials")), "base_url", "not to be the address of a Docebo")
+        rejected(connector.check(sandbox.config("client_credentials")), "base_url", "not to be the address of a Docebo")
         sandbox.clear()
 
     def test_a_path_that_is_not_the_platform(self, connector: Connector, sandbox: Sandbox) -> None:
         config = sandbox.config("client_credentials")
-        refused(connector.check({**config, "base_url": f"{config['base_url']}/elsewhere"}), "base_url", "404")
+        rejected(connector.check({**config, "base_url": f"{config['base_url']}/elsewhere"}), "base_url", "404")
 
     def test_no_right_to_read(self, connector: Connector, sandbox: Sandbox) -> None:
         sandbox.add(Fault.status(403, path="learn/v1/courses"))
-        refused(connector.check(sandbox.config("client_credentials")), "courses", "no right")
+        rejected(connector.check(sandbox.config("client_credentials")), "courses", "no right")
         sandbox.clear()
 
     def test_a_configuration_without_its_secret(self, connector: Connector, sandbox: Sandbox) -> None:
         config = sandbox.config("client_credentials")
         del config["credentials"]["client_secret"]
-        refused(connector.check(config), "credentials.client_secret", "missing")
+        rejected(connector.check(config), "credentials.client_secret", "missing")
 
 
 class TestRead:
