@@ -16,7 +16,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,24 +160,30 @@ def median_cost(costs: Sequence[Cost]) -> Cost:
 
 def measured(command: Sequence[str], text: str = "") -> Cost:
     """Runs a command to its end with this input, and counts the records that it prints."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin
-    assert process.stdout
-    process.stdin.write(text.encode())
-    process.stdin.close()
-    records, state, failure = 0, b"null", "it printed no error message"
-    for line in process.stdout:
-        records += int(line) if line[:1].isdigit() else line.startswith(b'{"type":"RECORD"')
-        if line.startswith(b'{"type":"STATE"'):
-            state = json.dumps(json.loads(line)["state"]).encode()
-        if line.startswith(b'{"type":"TRACE"'):
-            failure = json.loads(line)["trace"].get("error", {"message": failure})["message"]
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory, "usage.json")
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-m", "benchmarks.usage", str(report), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(text.encode())
+        process.stdin.close()
+        records, state, failure = 0, b"null", "it printed no error message"
+        for line in process.stdout:
+            records += int(line) if line[:1].isdigit() else line.startswith(b'{"type":"RECORD"')
+            if line.startswith(b'{"type":"STATE"'):
+                state = json.dumps(json.loads(line)["state"]).encode()
+            if line.startswith(b'{"type":"TRACE"'):
+                failure = json.loads(line)["trace"].get("error", {"message": failure})["message"]
+        process.wait()
+        usage = json.loads(report.read_text(encoding="utf-8"))
+    if usage.pop("code"):
         sys.exit(f"{command[0]} failed: {failure}")
-    cpu = usage.ru_utime + usage.ru_stime
-    return Cost(time.monotonic() - started, cpu, usage.ru_maxrss / 1024, records, state=state)
+    return Cost(**usage, records=records, state=state)
 
 
 def start_up(checkouts: Sequence[Checkout]) -> str:
