@@ -79,7 +79,8 @@ class Client:
             return client
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        command = config.get(COMMAND) or {}
+        command = config.get(COMMAND)
+        command = command if isinstance(command, Mapping) else {}  # the Connector Builder has its own
         self.workers = int(config["num_workers"])
         self.selected_streams: list[str] | None = command.get("streams")  # None: unknown
         self._deadline = time.monotonic() + command.get("deadline_seconds", float("inf"))

@@ -29,7 +29,13 @@ from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
 from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
 from source_docebo.errors import DoceboError, system_error, transient_error
 from source_docebo.progress import StreamProgress
-from source_docebo.records import MissingKeyError, RecordNormalizer, additional_field_properties
+from source_docebo.records import (
+    UNDECLARED,
+    InexactKeyError,
+    MissingKeyError,
+    RecordNormalizer,
+    additional_field_properties,
+)
 from source_docebo.responses import (
     Page,
     PageToken,
@@ -360,14 +366,23 @@ class SchemaNormalizer(TypeTransformer):
             normalizer = self._normalizers[id(schema)] = RecordNormalizer(schema, self._report)
         try:
             normalizer.normalize(record)
-        except MissingKeyError as missing:
-            _progress(self._client, self.name).fail()
+        except (MissingKeyError, InexactKeyError) as error:
+            problem = "a record has no key" if isinstance(error, MissingKeyError) else "a record's key is no integer"
+            if not _progress(self._client, self.name).fail():
+                return  # another record of this stream has said so
             raise system_error(
-                f"Stream {self.name}: a record has no key, the field {missing}. It has the fields "
-                f"{', '.join(sorted(record))}. Docebo may have renamed it: please tell the connector's authors."
+                f"Stream {self.name}: {problem}, the field {error}. It has the fields {', '.join(sorted(record))}. "
+                "Docebo may have renamed it: please tell the connector's authors."
             ) from None
 
     def _report(self, path: str, expected: str, shape: str) -> None:
+        if expected == UNDECLARED:
+            self._client.warn_once(
+                (self.name, UNDECLARED),
+                f"Stream {self.name}: the additional field {path} is not in the schema, so most destinations drop it. "
+                "Refresh the schema of the connection.",
+            )
+            return
         self._client.warn_once(
             (self.name, path),
             f"Stream {self.name}: the field {path} contains a value that is not {expected} (shape: {shape}). Logged "
