@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from integration_tests.sandbox import STREAMS
 
-__all__ = ["STREAMS", "Connector", "Output", "catalog", "configured", "files"]
+__all__ = ["STREAMS", "Connector", "Output", "catalog", "configured", "files", "rest_of"]
 
 
 @dataclass
@@ -98,19 +100,37 @@ class Connector:
         )
         return Output(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Starts it, for a test that ends it early."""
         return subprocess.Popen(
-            [*self._command, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self._with(environment),
+            [*self._command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment
         )
 
-    def check(self, config: Mapping[str, Any], timeout: float = 120) -> Output:
+    @contextmanager
+    def reading(
+        self, config: Mapping[str, Any], streams: Iterable[str] = STREAMS, incremental: Iterable[str] = ()
+    ) -> "Iterator[subprocess.Popen[bytes]]":
+        """The command read while it runs; killed at the end of `with`."""
+        with files(config=config, catalog=catalog(streams, incremental)) as directory:
+            arguments = ["--config", f"{directory}/config.json", "--catalog", f"{directory}/catalog.json"]
+            process = self.start("read", *arguments)
+            try:
+                yield process
+            finally:
+                process.kill()
+                process.communicate()
+
+    def check(
+        self,
+        config: Mapping[str, Any],
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 120,
+    ) -> Output:
         """The command check."""
         with files(config=config) as directory:
-            return self.run("check", "--config", f"{directory}/config.json", timeout=timeout)
+            arguments = ["--config", f"{directory}/config.json", *options]
+            return self.run("check", *arguments, environment=environment, timeout=timeout)
 
     def discover(self, config: Mapping[str, Any]) -> Output:
         """The command discover."""
@@ -140,6 +160,19 @@ class Connector:
         if environment is None:
             return self._environment
         return {**(os.environ if self._environment is None else self._environment), **environment}
+
+
+def rest_of(process: "subprocess.Popen[bytes]", timeout: float = 30) -> Output:
+    """The output of a process from where it was read so far to its end, which must come within the timeout."""
+    assert process.stdout
+    assert process.stderr
+    timer = threading.Timer(timeout, process.kill)
+    timer.start()
+    try:
+        text, errors = process.stdout.read().decode(), process.stderr.read().decode()
+        return Output(process.wait(), text, errors)
+    finally:
+        timer.cancel()
 
 
 class files:  # noqa: N801

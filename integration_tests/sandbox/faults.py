@@ -415,14 +415,30 @@ class Fault:
         return cls(change=change, **where)
 
     @classmethod
-    def keys_beyond_64_bits(cls, key: str, as_text: bool, **where: Any) -> "Fault":
-        """Keys that no 64-bit integer holds, and that are equal as floats."""
+    def keys_beyond_64_bits(cls, key: str, as_text: bool, first: int = 2**70, **where: Any) -> "Fault":
+        """Consecutive keys that no 64-bit integer holds, and that are equal as floats."""
 
         def change_item(number: int, item: dict[str, Any]) -> dict[str, Any]:
-            identifier = 2**70 + number
-            return {**item, key: str(identifier) if as_text else identifier}
+            return {**item, key: str(first + number) if as_text else first + number}
 
         return cls.changed_items(change_item, **where)
+
+    @classmethod
+    def missing_key(cls, key: str, **where: Any) -> "Fault":
+        """The records lack a field."""
+        return cls.changed_items(
+            lambda number, item: {name: value for name, value in item.items() if name != key}, **where
+        )
+
+    @classmethod
+    def rows_deleted_meanwhile(cls, count: int, **where: Any) -> "Fault":
+        """The first page counts rows that are gone when the next pages are read."""
+
+        def change(envelope: dict[str, Any], page: int, last: int) -> dict[str, Any]:
+            total = envelope["data"]["total_count"]
+            return changed(envelope, total_count=total + count) if page == 1 else envelope
+
+        return cls(change=change, **where)
 
     @classmethod
     def extra_items(cls, *items: dict[str, Any], **where: Any) -> "Fault":

@@ -6,7 +6,7 @@ comes from tables of pairs, so that a test knows the expected records without ru
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,7 +196,7 @@ class Tenant:
 
     Sizes are numbers of records; those named `.._per_..` are averages, around which the number of children varies.
     older_names: fields have the names of older tenants. newer_branches: branches also hold their parent's id and code.
-    description_bytes: every tenth course has a description of that size.
+    description_bytes: every tenth course has a description of that size. group_keys: the keys of the first groups.
     `version` changes with the data, for whoever caches responses.
     """
 
@@ -224,6 +224,7 @@ class Tenant:
         older_names: bool = False,
         newer_branches: bool = False,
         description_bytes: int = 0,
+        group_keys: Sequence[str] = (),
     ) -> None:
         self._parameters = {name: value for name, value in locals().items() if name != "self"}
         self.seed = seed
@@ -253,6 +254,7 @@ class Tenant:
         self.older_names = older_names
         self.newer_branches = newer_branches
         self._description_bytes = description_bytes
+        self._group_keys = tuple(group_keys)
         self._undefined_user_fields: list[int] = []
         self._changed_enrollments: dict[int, str] = {}
         self._added_enrollments = 0
@@ -374,8 +376,12 @@ class Tenant:
 
     def parent_key(self, stream: str, parent: int) -> Any:
         """What the connector adds to each child of that parent."""
-        keys = {"branches": branch_id, "courses": course_id, "groups": group_uuid, "learning_plans": plan_id}
+        keys = {"branches": branch_id, "courses": course_id, "groups": self.group_uuid, "learning_plans": plan_id}
         return keys[CHILDREN[stream][0]](parent)
+
+    def group_uuid(self, number: int) -> str:
+        """The id of a group."""
+        return self._group_keys[number] if number < len(self._group_keys) else f"6f1c7a52-0000-4000-8000-{number:012}"
 
     def parent_number(self, stream: str, key: str) -> int | None:
         """The number of the parent with that key, None if there is none."""
@@ -519,7 +525,7 @@ class Tenant:
 
     def _groups(self, number: int) -> Record:
         record = Record(number).same(
-            uuid=group_uuid(number),
+            uuid=self.group_uuid(number),
             name=f"Group {number}",
             description="",
             slug=f"group-{number}",
@@ -764,11 +770,6 @@ def course_id(number: int) -> int:
 def course_type(number: int) -> str:
     """Seven courses in ten are e-learning."""
     return "elearning" if number % 10 < 7 else ("classroom", "webinar")[number % 2]
-
-
-def group_uuid(number: int) -> str:
-    """The id of a group."""
-    return f"6f1c7a52-0000-4000-8000-{number:012}"
 
 
 def branch_id(number: int) -> int:
