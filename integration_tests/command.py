@@ -108,15 +108,22 @@ class Connector:
 
     @contextmanager
     def reading(
-        self, config: Mapping[str, Any], streams: Iterable[str] = STREAMS, incremental: Iterable[str] = ()
+        self,
+        config: Mapping[str, Any],
+        streams: Iterable[str] = STREAMS,
+        incremental: Iterable[str] = (),
+        timeout: float = 120,
     ) -> "Iterator[subprocess.Popen[bytes]]":
-        """The command read while it runs; killed at the end of `with`."""
+        """The command read while it runs; killed at the end of `with`, or when the timeout has passed."""
         with files(config=config, catalog=catalog(streams, incremental)) as directory:
             arguments = ["--config", f"{directory}/config.json", "--catalog", f"{directory}/catalog.json"]
             process = self.start("read", *arguments)
+            timer = threading.Timer(timeout, process.kill)
+            timer.start()
             try:
                 yield process
             finally:
+                timer.cancel()
                 process.kill()
                 process.communicate()
 
@@ -162,17 +169,12 @@ class Connector:
         return {**(os.environ if self._environment is None else self._environment), **environment}
 
 
-def rest_of(process: "subprocess.Popen[bytes]", timeout: float = 30) -> Output:
-    """The output of a process from where it was read so far to its end, which must come within the timeout."""
+def rest_of(process: "subprocess.Popen[bytes]") -> Output:
+    """The output of a process from where it was read so far to its end."""
     assert process.stdout
     assert process.stderr
-    timer = threading.Timer(timeout, process.kill)
-    timer.start()
-    try:
-        text, errors = process.stdout.read().decode(), process.stderr.read().decode()
-        return Output(process.wait(), text, errors)
-    finally:
-        timer.cancel()
+    text, errors = process.stdout.read().decode(), process.stderr.read().decode()
+    return Output(process.wait(), text, errors)
 
 
 class files:  # noqa: N801

@@ -85,7 +85,7 @@ class TestDiscover:
         assert CREDENTIALS["client_secret"] not in output.text
 
     def test_malformed_definitions_do_not_spoil_the_schema(self, connector: Connector) -> None:
-        malformed = [
+        malformed: list[dict[str, Any]] = [
             {"title": "Without an id", "type": "textfield"},
             {"id": "50", "title": None, "type": "textfield"},
             {"id": "51", "title": "", "type": "textfield"},

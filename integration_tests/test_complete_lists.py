@@ -223,7 +223,7 @@ def test_a_path_that_is_rate_limited_for_ever_does_not_hold_the_others(connector
     others = {"categories", "certifications", "groups"}
     with Sandbox(tenant) as sandbox:
         sandbox.add(Fault.status(429, message="Too Many Requests", path=USERS))
-        with connector.reading(sandbox.config("client_credentials"), ["users", *others]) as process:
+        with connector.reading(sandbox.config("client_credentials"), ["users", *others], timeout=60) as process:
             assert process.stdout
             complete = set()
             for line in process.stdout:

@@ -229,7 +229,7 @@ class TestEndings:
             process.send_signal(signal.SIGSTOP)
             time.sleep(1)
             process.send_signal(signal.SIGCONT)
-            output = rest_of(process, timeout=120)
+            output = rest_of(process)
         assert_complete(tenant, output)
 
     def test_an_output_that_nobody_reads_ends_the_read(self, connector: Connector, tenant: Tenant) -> None:

@@ -567,11 +567,14 @@ class Tenant:
             language_label="English",
             course_status=("published", "under_maintenance")[number % 2],
             category_name="General",
+            created_by="Anna Meier",
             slug_name=f"course-{number}",
             thumbnail=None if number % 3 else f"https://cdn.example.com/{number}.png",
             actions=["edit"],
         )
         record.flag(is_deleted=False, published=number % 2 == 0, has_esignature_enabled=False)
+        record.flag(imported_from_content_marketplace=number % 3 == 0)
+        record.whole(waiting_list=0, outdated_count=number % 2, session_waiting_list=0, users_without_session_count=1)
         record.whole(enrolled_count=number % 31, average_completion_time=number * 60, sessions_count=number % 3)
         record.moments("creation_date", "last_update", "start_date", "end_date", "removed_at", "decommissioned_at")
         for field in range(self.sizes["course_fields"]):
@@ -636,7 +639,10 @@ class Tenant:
             id_session=None,
         )
         record.pair("date_last_updated", *self._change_date(number))
-        record.moments("enroll_date_of_enrollment", "enroll_begin_date", "enroll_end_date", "course_complete_date")
+        record.moments("enroll_date_of_enrollment", "enroll_begin_date", "enroll_end_date")
+        record.moments("course_begin_date", "course_end_date", "course_complete_date")
+        record.pair("enrollment_fields", *(({"4": "x"}, '{"4":"x"}') if number % 4 == 0 else (None, None)))
+        record.flag(waiting=False, soft_deadline=number % 5 == 0).whole(subscribed_by=user_id(0))
         return record.whole(duration=number % 90, total_time=number * 30)
 
     def _course_learning_objects(self, parent: int, number: int) -> Record:
