@@ -219,7 +219,7 @@ class TestBodiesThatAreNearlyJson:
 
 
 def test_a_path_that_is_rate_limited_for_ever_does_not_hold_the_others(connector: Connector, tenant: Tenant) -> None:
-    """The stream itself fails after the connector's patience, which a test with a fake clock proves."""
+    """The stream itself fails in the end, which a unit test with a fake clock proves."""
     others = {"categories", "certifications", "groups"}
     with Sandbox(tenant) as sandbox:
         sandbox.add(Fault.status(429, message="Too Many Requests", path=USERS))

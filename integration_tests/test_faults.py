@@ -144,16 +144,16 @@ class TestFaultsThatPass:
         sandbox.add(Fault.rate_limit(12))
         output = read(connector, sandbox)
         assert_complete(tenant, output)
-        refused = [request for request in sandbox.requests if request.status == 429]
-        assert 3 <= len(refused) <= WORKERS + 5
+        limited = [request for request in sandbox.requests if request.status == 429]
+        assert 3 <= len(limited) <= WORKERS + 5
         assert any("429" in line for line in output.logs())
 
     def test_a_limit_that_comes_again_costs_few_requests(self, connector: Connector, tenant: Tenant) -> None:
         with Sandbox(tenant, requests_per_window=(120, 6)) as sandbox:
             output = read(connector, sandbox)
-            refused = [request for request in sandbox.requests if request.status == 429]
+            limited = [request for request in sandbox.requests if request.status == 429]
         assert_complete(tenant, output)
-        assert 0 < len(refused) < 0.25 * tenant.minimum_requests()
+        assert 0 < len(limited) < 0.25 * tenant.minimum_requests()
 
     def test_lists_of_unusual_form_are_read_whole(self, connector: Connector, tenant: Tenant, sandbox: Sandbox) -> None:
         sandbox.add(Fault.bare_list(path="manage/v1/user$"))

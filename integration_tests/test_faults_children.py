@@ -127,16 +127,16 @@ class TestParentsThatCannotBeRead:
     def test_the_others_are_read_before_the_stream_fails(
         self, connector: Connector, tenant: Tenant, sandbox: Sandbox
     ) -> None:
-        refused = {
+        unreadable = {
             "course_learning_objects": parents_of(tenant, "course_learning_objects")[3:5],
             "group_members": parents_of(tenant, "group_members")[2:3],
         }
-        sandbox.add(Fault.status(403, path=path_of("course_learning_objects", refused["course_learning_objects"])))
-        sandbox.add(Fault.status(400, path=path_of("group_members", refused["group_members"])))
-        output = read(connector, sandbox, *refused)
+        sandbox.add(Fault.status(403, path=path_of("course_learning_objects", unreadable["course_learning_objects"])))
+        sandbox.add(Fault.status(400, path=path_of("group_members", unreadable["group_members"])))
+        output = read(connector, sandbox, *unreadable)
         assert output.code == 1
-        assert output.statuses() == dict.fromkeys(refused, "INCOMPLETE")
-        for stream, keys in refused.items():
+        assert output.statuses() == dict.fromkeys(unreadable, "INCOMPLETE")
+        for stream, keys in unreadable.items():
             assert_same(stream, without_parents(tenant, stream, keys), output.records()[stream])
             message = next(error["message"] for error in output.errors() if stream in error["message"])
             assert all(str(key) in message for key in keys)

@@ -38,9 +38,9 @@ class TestRetryAfter:
         sandbox.add(Fault.retry_after(3, as_date=True, clock_skew=7200, path="learn/v1/categories$", times=1))
         output = read(connector, sandbox, "users", "categories", timeout=60)
         assert_complete(tenant, output, ["users", "categories"])
-        for refused in (request for request in sandbox.requests if request.status == 429):
+        for limited in (request for request in sandbox.requests if request.status == 429):
             # A date has whole seconds, and requests that were under way when 429 came may still arrive.
-            between = [each for each in sandbox.requests if refused.at + 0.5 < each.at < refused.at + 1.9]
+            between = [each for each in sandbox.requests if limited.at + 0.5 < each.at < limited.at + 1.9]
             assert not [each for each in between if each.status != 429]
 
     @pytest.mark.parametrize("value", ["0.01", "-5", "soon", "0"])
@@ -129,7 +129,7 @@ class TestRedirects:
         assert len(sandbox.other_host.requests) <= 1
 
 
-class TestFaultsThatNoWaitMends:
+class TestFaultsThatWaitingDoesNotFix:
     """They fail at once, and name what is wrong."""
 
     def failed_check(self, connector: Connector, base_url: str, **environment: str) -> tuple[str, float]:

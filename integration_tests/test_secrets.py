@@ -13,7 +13,7 @@ from integration_tests.sandbox import CREDENTIALS, Fault, Sandbox, Tenant
 def test_echoes_of_each_kind_of_error(connector: Connector, jwt_tokens: bool) -> None:
     secret = CREDENTIALS["client_secret"]
     with Sandbox(Tenant(seed=121), jwt_tokens=jwt_tokens) as sandbox:
-        sandbox.add(Fault.echo(400, f"client_secret={secret} is odd", path="learn/v1/categories$"))
+        sandbox.add(Fault.echo(400, f"client_secret={secret} is not valid", path="learn/v1/categories$"))
         sandbox.add(Fault.echo(403, CREDENTIALS["password"], path="learn/v1/external_training$"))
         sandbox.add(Fault.echo(403, secret, html=True, path="manage/v1/orgchart$", times=1))
         sandbox.add(Fault.echo(503, json.dumps(secret), path="manage/v1/user$", times=1))

@@ -29,8 +29,7 @@ CREDENTIALS = {
     "username": "api.user@example.com",
     "password": "p'w=d None %41+\\",
 }
-# Each stream's path; its group, if any, is the parent's key. A request for a path of a service is the API's own to
-# refuse; any other path is the front end's.
+# Each stream's path; its group, if any, is the parent's key.
 ROUTES: tuple[tuple[str, str], ...] = (
     ("branches", r"manage/v1/orgchart"),
     ("categories", r"learn/v1/categories"),
@@ -51,6 +50,7 @@ ROUTES: tuple[tuple[str, str], ...] = (
     ("user_fields", r"manage/v1/user_fields"),
     ("users", r"manage/v1/user"),
 )
+# Where unknown paths get Docebo's own 404; elsewhere they get the front end's.
 API = re.compile(r"/(oauth2|[a-z]+/v1)/")
 # Fields that are absent unless `extra_fields[]` asks for them.
 EXTRA_FIELDS = {

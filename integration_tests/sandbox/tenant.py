@@ -161,8 +161,8 @@ class Record:
     def flag(self, **fields: bool) -> "Record":
         """Booleans, some of them sent as 0 or 1, or as text."""
         for position, (name, value) in enumerate(fields.items()):
-            odd = (self.number + position) % 23
-            self.pair(name, int(value) if odd == 5 else str(int(value)) if odd == 6 else value, value)
+            variant = (self.number + position) % 23
+            self.pair(name, int(value) if variant == 5 else str(int(value)) if variant == 6 else value, value)
         return self
 
     def object(self, **fields: dict[str, Any] | None) -> "Record":
