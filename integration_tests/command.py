@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import subprocess
 import tempfile
 import threading
@@ -15,6 +16,8 @@ from typing import Any
 from integration_tests.sandbox import STREAMS
 
 __all__ = ["STREAMS", "Connector", "Output", "catalog", "configured", "files", "rest_of"]
+
+MOST_BYTES = 4 * 2**30
 
 
 @dataclass
@@ -90,21 +93,24 @@ class Connector:
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 120) -> Output:
         """Runs it to its end. `environment` overrides single variables."""
-        done = subprocess.run(
+        process = self.start(*arguments, environment=environment)
+        try:
+            text, errors = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return Output(process.returncode, text.decode(), errors.decode())
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """Starts it, for a test that ends it early."""
+        process = subprocess.Popen(
             [*self._command, *arguments],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=timeout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=self._with(environment),
         )
-        return Output(done.returncode, done.stdout, done.stderr)
-
-    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Starts it, for a test that ends it early."""
-        return subprocess.Popen(
-            [*self._command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment
-        )
+        if hasattr(resource, "prlimit"):  # so that a list without end, read without end, does not take the machine
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        return process
 
     @contextmanager
     def reading(

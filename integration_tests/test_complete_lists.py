@@ -107,7 +107,7 @@ class TestFaultsThatDoNotPass:
         with Sandbox(tenant) as sandbox:
             for fault in failed.values():
                 sandbox.add(fault)
-            output = read(connector, sandbox, timeout=420)
+            output = read(connector, sandbox, timeout=240)
         assert output.code == 1
         others = [stream for stream in STREAMS if stream not in {*failed, *children}]
         statuses = output.statuses()

@@ -23,6 +23,7 @@ from integration_tests.sandbox.faults import HTML, Fault, error_response
 from integration_tests.sandbox.tenant import BRANCHES_BELOW, CHILDREN, COURSES_PER_REQUEST, PAGE_SIZE, List, Tenant
 
 DEFAULT_PAGE_SIZE = 20
+MOST_REQUESTS = 100_000  # so that a list without end, read without end, does not take the machine
 CREDENTIALS = {
     "client_id": "sandbox-client",
     "client_secret": 's€cr&t "q" {{x}} 1e5',
@@ -205,6 +206,8 @@ class Sandbox:
         page = int(request.query.get("page", 1))
         if not request.path.startswith(self._base_path) or not API.match(path):
             return web.Response(status=404, body=HTML, content_type="text/html")
+        if len(self.requests) > MOST_REQUESTS:
+            return error_response(403, "This sandbox has served enough")
         if self._over_the_limit():
             return error_response(429, "Too Many Requests")
         target = unquote_plus(request.rel_url.raw_path_qs.removeprefix(self._base_path))
