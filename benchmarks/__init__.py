@@ -1,1 +1,1 @@
-"""What a read costs, beside the same calls made by a bare client."""
+"""What a read costs, beside the same requests sent by a bare client, and beside another version of the connector."""

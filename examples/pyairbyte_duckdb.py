@@ -1,10 +1,11 @@
 """
-Copies a Docebo platform into a DuckDB file with PyAirbyte, and asks three questions of it.
+Copies a Docebo platform into a DuckDB file with PyAirbyte, makes the views of sql/duckdb.sql, and answers three
+questions.
 
     python examples/pyairbyte_duckdb.py --config secrets/config.json --database docebo.duckdb
 
-The configuration file is the one that `source-docebo read` takes. A chart of the first answer is saved beside the
-database.
+The configuration file is the one that `source-docebo read` takes. The command is the one beside the interpreter or on
+the PATH, or what `--command` names. A chart of the first answer is saved beside the database.
 """
 
 # ruff: noqa: E402
@@ -18,9 +19,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-# The libraries for Google's cloud, which PyAirbyte brings, warn of Python versions.
+# The libraries for Google Cloud that PyAirbyte depends on warn about Python versions.
 warnings.filterwarnings("ignore", category=FutureWarning)
-# PyAirbyte asks a registry for every connector, and reports its use, unless it is told not to before it is imported.
+# These must be set before the import: otherwise PyAirbyte looks up each connector in a registry and reports its use.
 os.environ.setdefault("AIRBYTE_OFFLINE_MODE", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
@@ -30,21 +31,19 @@ import matplotlib
 from airbyte.caches import DuckDBCache
 from airbyte.exceptions import AirbyteConnectorCheckFailedError
 
-# user_id is a text in users and group_members, and a number in enrollments: one of them is cast. Docebo's empty date,
-# 0000-00-00, comes as the first day of 1970.
+VIEWS = Path(__file__).parent / "sql" / "duckdb.sql"
+
 COMPLETION = """
-    select c.name as course,
-           g.name as "group",
+    select b.path as branch,
            count(*) as enrolled,
            count(*) filter (where e.enrollment_status = 'completed') as completed,
            count(*) filter (where e.enrollment_status = 'in_progress') as in_progress,
            round(100.0 * completed / enrolled, 1) as percent
-    from course_enrollments e
-    join courses c on c.id_course = e.course_id
-    join group_members m on m.user_id = cast(e.user_id as varchar)
-    join groups g on g.uuid = m.group_uuid
-    group by c.id_course, c.name, g.uuid, g.name
-    order by enrolled desc, course, "group"
+    from branch_tree b
+    join branch_members m on m.branch_id = b.id
+    join course_enrollments e on e.user_id = m.user_id
+    group by b.id, b.path
+    order by enrolled desc, branch
     limit 10
 """
 
@@ -54,11 +53,10 @@ EXPIRING = """
            e.enrollment_status as status,
            cast(e.enrollment_validity_end_datetime as date) as ends,
            date_diff('day', current_date, ends) as days_left
-    from course_enrollments e
-    join users u on u.user_id = cast(e.user_id as varchar)
+    from course_enrollments_view e
+    join users u on u.user_id = e.user_id
     join courses c on c.id_course = e.course_id
     where e.enrollment_status <> 'completed'
-      and ends > date '1970-01-01'
       and days_left < 90
     order by abs(days_left), u.username, course
     limit 10
@@ -67,11 +65,10 @@ EXPIRING = """
 ABSENT = """
     select u.username,
            u.fullname,
-           coalesce(cast(nullif(cast(u.last_access_date as date), date '1970-01-01') as varchar), 'never') as last_seen,
+           coalesce(strftime(u.last_access_date, '%Y-%m-%d'), 'never') as last_seen,
            count(e.course_id) as open_courses
-    from users u
-    left join course_enrollments e
-      on cast(e.user_id as varchar) = u.user_id and e.enrollment_status <> 'completed'
+    from users_view u
+    left join course_enrollments e on e.user_id = u.user_id and e.enrollment_status <> 'completed'
     where u.last_access_date is null or u.last_access_date < current_date - interval 180 day
     group by u.user_id, u.username, u.fullname, u.last_access_date
     order by open_courses desc, u.username
@@ -80,15 +77,19 @@ ABSENT = """
 
 
 def main() -> None:
-    """Reads, asks, draws."""
+    """Reads, makes the views, answers, draws."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="the connector's configuration, as JSON")
     parser.add_argument("--database", type=Path, default=Path("docebo.duckdb"), help="the DuckDB file to write")
+    parser.add_argument("--command", default=found_command(), help="the command source-docebo, if it is elsewhere")
     arguments = parser.parse_args()
+    if arguments.command is None:
+        sys.exit("The command source-docebo is not installed: pip install . in the connector's directory.")
 
-    copy(json.loads(arguments.config.read_text(encoding="utf-8")), arguments.database)
-    with duckdb.connect(str(arguments.database), read_only=True) as connection:
-        ask(connection, "How many have completed, by course and group?", COMPLETION)
+    copy(json.loads(arguments.config.read_text(encoding="utf-8")), arguments.command, arguments.database)
+    with duckdb.connect(str(arguments.database)) as connection:
+        make_views(connection)
+        ask(connection, "How many have completed, by branch?", COMPLETION)
         ask(connection, "Whose enrollment is overdue, or expires soon?", EXPIRING)
         ask(connection, "Who has not been seen for half a year?", ABSENT)
         chart = arguments.database.with_suffix(".png")
@@ -96,13 +97,14 @@ def main() -> None:
     print(f"\nThe database: {arguments.database.resolve()}\nThe chart:    {chart.resolve()}")
 
 
-def copy(config: dict[str, object], database: Path) -> None:
+def found_command() -> str | None:
+    """The command beside the interpreter, or else on the PATH."""
+    return shutil.which("source-docebo", path=Path(sys.executable).parent) or shutil.which("source-docebo")
+
+
+def copy(config: dict[str, object], command: str, database: Path) -> None:
     """Reads all streams into the database, in place of what it held."""
-    beside = Path(sys.executable).with_name("source-docebo")
-    executable = str(beside) if beside.exists() else shutil.which("source-docebo")
-    if executable is None:
-        sys.exit("The command source-docebo is not installed: pip install . in the connector's directory.")
-    source = airbyte.get_source("source-docebo", config=config, local_executable=executable, streams="*")
+    source = airbyte.get_source("source-docebo", config=config, local_executable=command, streams="*")
     try:
         source.check()
     except AirbyteConnectorCheckFailedError as refusal:
@@ -113,6 +115,12 @@ def copy(config: dict[str, object], database: Path) -> None:
         cache.create_source_tables(source)
         cache.execute_sql([f"delete from {table}" for table in source.get_selected_streams()])
         source.read(cache=cache, force_full_refresh=True)
+
+
+def make_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes the views; the last statement of the file prints those that depend on the tables."""
+    for (statement,) in connection.execute(VIEWS.read_text(encoding="utf-8")).fetchall():
+        connection.execute(statement)
 
 
 def ask(connection: duckdb.DuckDBPyConnection, question: str, query: str) -> None:
@@ -128,22 +136,22 @@ def draw(connection: duckdb.DuckDBPyConnection, chart: Path) -> None:
 
     rows = connection.sql(COMPLETION).fetchall()[::-1]
     places = range(len(rows))
-    completed, in_progress = [row[3] for row in rows], [row[4] for row in rows]
+    completed, in_progress = [row[2] for row in rows], [row[3] for row in rows]
     begun = [sum(both) for both in zip(completed, in_progress, strict=True)]
     figure, axes = pyplot.subplots(figsize=(10, 6), layout="constrained")
     axes.barh(places, completed, color="#2f6f8f", label="completed")
     axes.barh(places, in_progress, left=completed, color="#8fbcd0", label="in progress")
     axes.barh(
         places,
-        [row[2] - done for row, done in zip(rows, begun, strict=True)],
+        [row[1] - done for row, done in zip(rows, begun, strict=True)],
         left=begun,
         color="#e3e7ee",
-        label="not begun",
+        label="not started",
     )
     for place, row in zip(places, rows, strict=True):
-        axes.text(row[2], place, f"  {row[3]} of {row[2]}", va="center", fontsize=8, color="#555555")
-    axes.set_yticks(places, [f"{shortened(row[0])}\n{shortened(row[1])}" for row in rows], fontsize=8)
-    axes.set_title("Who has completed what: the largest pairs of course and group", loc="left", pad=28)
+        axes.text(row[1], place, f"  {row[2]} of {row[1]}", va="center", fontsize=8, color="#555555")
+    axes.set_yticks(places, [shortened(row[0]) for row in rows], fontsize=8)
+    axes.set_title("Completion in the branches with the most enrollments", loc="left", pad=28)
     axes.set_xlabel("enrollments")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.margins(x=0.12)
@@ -151,14 +159,14 @@ def draw(connection: duckdb.DuckDBPyConnection, chart: Path) -> None:
     axes.tick_params(axis="y", length=0)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     with warnings.catch_warnings():
-        # A title in a script that the font does not have is drawn as boxes, and warned of letter by letter.
+        # Matplotlib warns about each letter that its font does not have.
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(chart, dpi=120)
 
 
 def shortened(label: str) -> str:
-    """A label that fits beside the chart."""
-    return label if len(label) <= 36 else f"{label[:35]}…"
+    """A path that fits beside the chart: its end tells more than its beginning."""
+    return label if len(label) <= 36 else f"…{label[-35:]}"
 
 
 if __name__ == "__main__":

@@ -1,37 +1,28 @@
-"""Runs the connector's command, and reads what it prints."""
+"""Runs the connector's command and parses its output."""
 
 import json
+import os
+import resource
 import subprocess
 import tempfile
+import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STREAMS = (
-    "branches",
-    "categories",
-    "certifications",
-    "course_enrollments",
-    "course_fields",
-    "course_learning_objects",
-    "courses",
-    "external_training",
-    "group_members",
-    "groups",
-    "learning_plan_course_enrollments",
-    "learning_plan_enrollments",
-    "learning_plans",
-    "sessions",
-    "user_fields",
-    "users",
-)
+from integration_tests.sandbox import STREAMS
+
+__all__ = ["STREAMS", "Connector", "Output", "catalog", "configured", "files", "rest_of"]
+
+MOST_BYTES = 4 * 2**30
 
 
 @dataclass
 class Output:
-    """What one command printed, and how it ended."""
+    """What one command printed, and its exit code (negative: the number of the signal that ended it)."""
 
     code: int
     text: str
@@ -39,7 +30,7 @@ class Output:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """Every line, parsed: a line that is no JSON fails the test."""
+        """Every line, parsed: a line that is not JSON fails the test."""
         return [json.loads(line) for line in self.text.splitlines()]
 
     def records(self) -> dict[str, list[dict[str, Any]]]:
@@ -74,8 +65,22 @@ class Output:
             if message["type"] == "LOG"
         ]
 
+    def states(self, stream: str | None = None) -> list[dict[str, Any]]:
+        """The state messages in the order of the output, of one stream or all."""
+        states = [message["state"] for message in self.messages if message["type"] == "STATE"]
+        return [state for state in states if stream is None or state["stream"]["stream_descriptor"]["name"] == stream]
+
+    def last_states(self) -> list[dict[str, Any]]:
+        """The last state of each stream, as the next sync gets them."""
+        return list({state["stream"]["stream_descriptor"]["name"]: state for state in self.states()}.values())
+
+    def catalog(self) -> list[dict[str, Any]]:
+        """The streams that discover found."""
+        (found,) = [message["catalog"] for message in self.messages if message["type"] == "CATALOG"]
+        return list(found["streams"])
+
     def connection_status(self) -> dict[str, str]:
-        """What check says: status and message."""
+        """The result of check: status and message."""
         return next(m["connectionStatus"] for m in self.messages if m["type"] == "CONNECTION_STATUS")
 
 
@@ -86,23 +91,59 @@ class Connector:
         self._command = command
         self._environment = environment
 
-    def run(self, *arguments: str, timeout: float = 120) -> Output:
-        """Runs it with arguments."""
-        done = subprocess.run(
-            [*self._command, *arguments], capture_output=True, text=True, timeout=timeout, env=self._environment
-        )
-        return Output(done.returncode, done.stdout, done.stderr)
+    def run(self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 120) -> Output:
+        """Runs it to its end. `environment` overrides single variables."""
+        process = self.start(*arguments, environment=environment)
+        try:
+            text, errors = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return Output(process.returncode, text.decode(), errors.decode())
 
-    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Starts it, for those who want to stop it."""
-        return subprocess.Popen(
-            [*self._command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environment
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """Starts it, for a test that ends it early."""
+        process = subprocess.Popen(
+            [*self._command, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._with(environment),
         )
+        if hasattr(resource, "prlimit"):  # so that a list without end, read without end, does not take the machine
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+        return process
 
-    def check(self, config: Mapping[str, Any], timeout: float = 120) -> Output:
+    @contextmanager
+    def reading(
+        self,
+        config: Mapping[str, Any],
+        streams: Iterable[str] = STREAMS,
+        incremental: Iterable[str] = (),
+        timeout: float = 120,
+    ) -> "Iterator[subprocess.Popen[bytes]]":
+        """The command read while it runs; killed at the end of `with`, or when the timeout has passed."""
+        with files(config=config, catalog=catalog(streams, incremental)) as directory:
+            arguments = ["--config", f"{directory}/config.json", "--catalog", f"{directory}/catalog.json"]
+            process = self.start("read", *arguments)
+            timer = threading.Timer(timeout, process.kill)
+            timer.start()
+            try:
+                yield process
+            finally:
+                timer.cancel()
+                process.kill()
+                process.communicate()
+
+    def check(
+        self,
+        config: Mapping[str, Any],
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 120,
+    ) -> Output:
         """The command check."""
         with files(config=config) as directory:
-            return self.run("check", "--config", f"{directory}/config.json", timeout=timeout)
+            arguments = ["--config", f"{directory}/config.json", *options]
+            return self.run("check", *arguments, environment=environment, timeout=timeout)
 
     def discover(self, config: Mapping[str, Any]) -> Output:
         """The command discover."""
@@ -110,16 +151,40 @@ class Connector:
             return self.run("discover", "--config", f"{directory}/config.json")
 
     def read(
-        self, config: Mapping[str, Any], streams: Iterable[str] = STREAMS, *options: str, timeout: float = 300
+        self,
+        config: Mapping[str, Any],
+        streams: Iterable[str] | Mapping[str, Any] = STREAMS,
+        *options: str,
+        incremental: Iterable[str] = (),
+        state: list[dict[str, Any]] | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 300,
     ) -> Output:
-        """The command read."""
-        with files(config=config, catalog=catalog(streams)) as directory:
-            arguments = ["--config", f"{directory}/config.json", "--catalog", f"{directory}/catalog.json"]
-            return self.run("read", *arguments, *options, timeout=timeout)
+        """The command read, of streams by their names or of a configured catalog."""
+        configured = streams if isinstance(streams, Mapping) else catalog(streams, incremental)
+        contents: dict[str, Any] = {"config": config, "catalog": configured}
+        if state is not None:
+            contents["state"] = [{"type": "STREAM", "stream": each["stream"]} for each in state]
+        with files(**contents) as directory:
+            arguments = [text for name in contents for text in (f"--{name}", f"{directory}/{name}.json")]
+            return self.run("read", *arguments, *options, environment=environment, timeout=timeout)
+
+    def _with(self, environment: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        if environment is None:
+            return self._environment
+        return {**(os.environ if self._environment is None else self._environment), **environment}
+
+
+def rest_of(process: "subprocess.Popen[bytes]") -> Output:
+    """The output of a process from where it was read so far to its end."""
+    assert process.stdout
+    assert process.stderr
+    text, errors = process.stdout.read().decode(), process.stderr.read().decode()
+    return Output(process.wait(), text, errors)
 
 
 class files:  # noqa: N801
-    """A directory with the given objects as JSON files."""
+    """A temporary directory with the given objects as JSON files."""
 
     def __init__(self, **contents: Any) -> None:
         self._contents = contents
@@ -134,15 +199,28 @@ class files:  # noqa: N801
         self._directory.cleanup()
 
 
-def catalog(streams: Iterable[str]) -> dict[str, Any]:
-    """A configured catalog of these streams, full refresh."""
+def catalog(streams: Iterable[str], incremental: Iterable[str] = ()) -> dict[str, Any]:
+    """A configured catalog of these streams, full refresh but for those that are named as incremental."""
     return {
         "streams": [
-            {
-                "stream": {"name": name, "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
-                "sync_mode": "full_refresh",
-                "destination_sync_mode": "overwrite",
-            }
+            _configured({"name": name, "json_schema": {}, "supported_sync_modes": ["full_refresh"]}, incremental)
             for name in streams
         ]
+    }
+
+
+def configured(found: Iterable[Mapping[str, Any]], incremental: Iterable[str] = ()) -> dict[str, Any]:
+    """A configured catalog of streams as discover gives them."""
+    return {"streams": [_configured(stream, incremental) for stream in found]}
+
+
+def _configured(stream: Mapping[str, Any], incremental: Iterable[str]) -> dict[str, Any]:
+    if stream["name"] not in incremental:
+        return {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
+    return {
+        "stream": {**stream, "supported_sync_modes": ["full_refresh", "incremental"]},
+        "sync_mode": "incremental",
+        "destination_sync_mode": "append_dedup",
+        "cursor_field": ["date_last_updated"],
+        "primary_key": [["type"], ["id"], ["user_id"]],
     }

@@ -1,4 +1,4 @@
-"""Compares what was read with what the tenant has."""
+"""Compares the records that were read with those of the tenant."""
 
 import json
 from collections import Counter
@@ -10,22 +10,28 @@ from integration_tests.sandbox import Tenant, without_nulls
 
 
 def assert_same_records(tenant: Tenant, output: Output, streams: Iterable[str] = STREAMS) -> None:
-    """Every record of these streams, once, field by field. The serializer leaves nulls out."""
+    """Every record of these streams, once, field by field. The serializer omits nulls."""
     records = output.records()
     for stream in streams:
         expected = [without_nulls(record) for record in tenant.emitted(stream)]
         assert_same(stream, expected, records[stream])
 
 
+def assert_none_lost(tenant: Tenant, output: Output, streams: Iterable[str]) -> None:
+    """Each of these streams is complete with all its records, or ended INCOMPLETE."""
+    complete = [stream for stream in streams if output.statuses()[stream] == "COMPLETE"]
+    assert_same_records(tenant, output, complete)
+
+
 def assert_same(stream: str, expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
     """The same records in any order; the message shows the first that differ."""
     missing = _counted(expected) - _counted(found)
-    surplus = _counted(found) - _counted(expected)
-    assert missing + surplus == Counter(), (
-        f"{stream}: {sum(missing.values())} missing, {sum(surplus.values())} too many\n"
+    unexpected = _counted(found) - _counted(expected)
+    assert missing + unexpected == Counter(), (
+        f"{stream}: {sum(missing.values())} missing, {sum(unexpected.values())} unexpected\n"
         + "\n".join(f"- {text}" for text in sorted(missing)[:2])
         + "\n"
-        + "\n".join(f"+ {text}" for text in sorted(surplus)[:2])
+        + "\n".join(f"+ {text}" for text in sorted(unexpected)[:2])
     )
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def connector(tmp_path_factory: pytest.TempPathFactory) -> Connector:
-    """The command `source-docebo` of a wheel that was built from this checkout."""
+    """The command `source-docebo` from a wheel that was built from this checkout."""
     directory = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", directory, ROOT], check=True)
@@ -25,6 +25,6 @@ def connector(tmp_path_factory: pytest.TempPathFactory) -> Connector:
     python = environment / "bin" / "python"
     subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
-    # The dependencies are those of the environment that runs the tests; the connector itself is the wheel's.
+    # The dependencies come from the environment that runs the tests, the connector itself from the wheel.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return Connector(str(environment / "bin" / "source-docebo"))

@@ -1,4 +1,4 @@
-"""Holds what the connector says against the table of messages in docs/docebo.md."""
+"""Compares the connector's messages with the table of messages in docs/docebo.md."""
 
 import re
 from functools import cache
@@ -8,14 +8,14 @@ PAGE = Path(__file__).parent.parent / "docs" / "docebo.md"
 
 
 def assert_documented(message: str) -> None:
-    """The page for users has this message, with its cure."""
+    """The page for users lists this message, with what to do."""
     message = message.removeprefix("Stream courses is not available: ")
-    assert any(pattern.fullmatch(message) for pattern in _patterns()), f"docs/docebo.md does not know: {message}"
+    assert any(pattern.fullmatch(message) for pattern in _patterns()), f"docs/docebo.md does not list: {message}"
 
 
 @cache
 def _patterns() -> list[re.Pattern[str]]:
-    """What stands in angle brackets may be anything."""
+    """A pattern for each message; a placeholder in angle brackets matches any text."""
     messages = PAGE.read_text(encoding="utf-8").partition("### Messages")[2].partition("### Tutorials")[0]
     rows = re.findall(r"^\| `([^`]+)` \| \S", messages, re.MULTILINE)
     assert len(rows) > 20

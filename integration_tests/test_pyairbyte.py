@@ -1,30 +1,31 @@
-"""The PyAirbyte example: 16 tables in DuckDB, three answers and a chart."""
+"""The PyAirbyte example: a table for each stream in DuckDB, views, three answers and a chart."""
 
-import importlib.util
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from integration_tests.command import STREAMS
-from integration_tests.sandbox import Sandbox, Tenant, without_nulls
-
-if not importlib.util.find_spec("airbyte"):
-    pytest.skip("PyAirbyte is not installed: it needs Python 3.10 to 3.12", allow_module_level=True)
-
-import duckdb
-from matplotlib import image
+from integration_tests import example
+from integration_tests.sandbox import MANIFEST_STREAMS, Sandbox, Tenant
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "pyairbyte_duckdb.py"
+COMMAND = str(Path(sys.executable).with_name("source-docebo"))
 QUESTIONS = (
-    "How many have completed, by course and group?",
+    "How many have completed, by branch?",
     "Whose enrollment is overdue, or expires soon?",
     "Who has not been seen for half a year?",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _needs_pyairbyte() -> None:
+    example.python()
 
 
 def run(tenant: Tenant, directory: Path, **credentials: str) -> "subprocess.CompletedProcess[str]":
@@ -33,8 +34,9 @@ def run(tenant: Tenant, directory: Path, **credentials: str) -> "subprocess.Comp
         config = sandbox.config("client_credentials")
         config["credentials"].update(credentials)
         (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        command = [example.python(), EXAMPLE, "--config", "config.json", "--database", "docebo.duckdb"]
         return subprocess.run(
-            [sys.executable, EXAMPLE, "--config", "config.json", "--database", "docebo.duckdb"],
+            [*command, "--command", COMMAND],
             cwd=directory,
             env={**os.environ, "PYTHONUTF8": "1"},
             capture_output=True,
@@ -45,9 +47,14 @@ def run(tenant: Tenant, directory: Path, **credentials: str) -> "subprocess.Comp
 
 def counts(directory: Path) -> dict[str, int]:
     """How many rows each table has that is not PyAirbyte's own."""
-    with duckdb.connect(str(directory / "docebo.duckdb"), read_only=True) as connection:
-        tables = [name for (name,) in connection.sql("show tables").fetchall() if not name.startswith("_")]
-        return {name: connection.sql(f"select count(*) from {name}").fetchall()[0][0] for name in tables}
+    database = directory / "docebo.duckdb"
+    tables = [
+        name
+        for (name,) in example.query(database, "select table_name from duckdb_tables()")
+        if not name.startswith("_")
+    ]
+    each = [f"select '{name}', count(*) from {name}" for name in tables]
+    return dict(example.query(database, " union all ".join(each)))
 
 
 def answers(printed: str) -> list[list[list[str]]]:
@@ -64,28 +71,42 @@ def test_every_record_is_in_the_database_and_the_questions_are_answered(tmp_path
     tenant = Tenant(seed=61, courses=40, users=200, groups=6)
     done = run(tenant, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert counts(tmp_path) == {stream: tenant.count([stream]) for stream in STREAMS}
+    assert counts(tmp_path) == {stream: tenant.count([stream]) for stream in MANIFEST_STREAMS}
 
     completion, expiring, absent = answers(done.stdout)
-    expected = completion_by_course_and_group(tenant)
-    assert len(completion) == 10
-    for course, group, enrolled, completed, *_ in completion:
-        assert (int(enrolled), int(completed)) in expected[course, group]
-    assert [int(row[2]) for row in completion] == sorted(
-        (enrolled for pairs in expected.values() for enrolled, _ in pairs), reverse=True
-    )[:10]
+    expected = completion_by_branch(tenant)
+    assert len(completion) == min(10, len(expected))
+    for branch, enrolled, completed, *_ in completion:
+        assert (int(enrolled), int(completed)) == expected[branch]
+    assert [int(row[1]) for row in completion] == sorted((both[0] for both in expected.values()), reverse=True)[:10]
     assert expiring
     assert absent
     usernames = {user["username"] for user in tenant.emitted("users")}
     assert {row[0] for row in (*expiring, *absent)} <= usernames
-
-    picture = image.imread(tmp_path / "docebo.png")
-    height, width = picture.shape[:2]
-    assert (width, height) == (1200, 720)
-    assert len({tuple(pixel) for row in picture[::4] for pixel in row[::4]}) > 3
+    assert_is_a_chart((tmp_path / "docebo.png").read_bytes())
     last = done.stdout.strip().splitlines()[-2:]
     assert str(tmp_path / "docebo.duckdb") in last[0]
     assert str(tmp_path / "docebo.png") in last[1]
+
+    assert_additional_fields_are_columns(tenant, tmp_path / "docebo.duckdb")
+
+
+def assert_additional_fields_are_columns(tenant: Tenant, database: Path) -> None:
+    """Each additional field is a column with its values, and one under its title in the view; joins need no cast."""
+    users = {user["user_id"]: user for user in tenant.emitted("users")}
+    fields = sorted(name for name in next(iter(users.values())) if name.startswith("field_"))
+    assert len(fields) > 2
+    rows = example.query(database, f"select user_id, {', '.join(fields)} from users")
+    assert {row[0]: row[1:] for row in rows} == {key: [user[name] for name in fields] for key, user in users.items()}
+    titles = {f"field_{field['id']}": field["title"] for field in tenant.emitted("user_fields")}
+    quoted = ", ".join('"' + titles[name].replace('"', '""') + '"' for name in fields)
+    assert sorted(example.query(database, f"select user_id, {quoted} from users_view")) == sorted(rows)
+    (joined,) = example.query(
+        database,
+        "select count(*), (select count(*) from group_members join users using (user_id)) "
+        "from course_enrollments join users using (user_id)",
+    )
+    assert joined == [tenant.count(["course_enrollments"]), tenant.count(["group_members"])]
 
 
 def test_a_second_read_takes_the_place_of_the_first_even_where_nothing_is_left(tmp_path: Path) -> None:
@@ -94,10 +115,10 @@ def test_a_second_read_takes_the_place_of_the_first_even_where_nothing_is_left(t
     fewer = Tenant(seed=62, courses=10, groups=0, external_trainings=0)
     done = run(fewer, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert counts(tmp_path) == {stream: fewer.count([stream]) for stream in STREAMS}
+    assert counts(tmp_path) == {stream: fewer.count([stream]) for stream in MANIFEST_STREAMS}
 
 
-def test_wrong_credentials_are_told_in_one_line(tmp_path: Path) -> None:
+def test_wrong_credentials_are_reported_in_one_line(tmp_path: Path) -> None:
     done = run(Tenant(seed=63), tmp_path, client_secret="not-the-secret")
     assert done.returncode == 1
     assert "client_secret" in done.stderr.splitlines()[-1]
@@ -105,21 +126,36 @@ def test_wrong_credentials_are_told_in_one_line(tmp_path: Path) -> None:
     assert "not-the-secret" not in done.stdout + done.stderr
 
 
-def completion_by_course_and_group(tenant: Tenant) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """For each name of a course and of a group, how many are enrolled and how many have completed; names repeat."""
-    courses = {record["id_course"]: record["name"] for record in map(without_nulls, tenant.emitted("courses"))}
-    groups = {record["uuid"]: record["name"] for record in tenant.emitted("groups")}
-    members: dict[str, list[str]] = {}
-    for member in tenant.emitted("group_members"):
-        members.setdefault(member["user_id"], []).append(member["group_uuid"])
-    enrolled: Counter[tuple[int, str]] = Counter()
-    completed: Counter[tuple[int, str]] = Counter()
+def completion_by_branch(tenant: Tenant) -> dict[str, tuple[int, int]]:
+    """For each branch, by its path, how many enrollments its members have, and how many of them are completed."""
+    branches = tenant.emitted("branches")
+    paths = {
+        branch["id"]: " / ".join(
+            above["title"]
+            for above in sorted(branches, key=lambda one: int(one["iLeft"]))
+            if above["iLeft"] <= branch["iLeft"] and above["iRight"] >= branch["iRight"]
+        )
+        for branch in branches
+    }
+    places: dict[int, list[str]] = {}
+    for member in tenant.emitted("branch_members"):
+        places.setdefault(member["user_id"], []).append(paths[member["branch_id"]])
+    enrolled: Counter[str] = Counter()
+    completed: Counter[str] = Counter()
     for enrollment in tenant.emitted("course_enrollments"):
-        for group in members.get(str(enrollment["user_id"]), ()):
-            pair = enrollment["course_id"], group
-            enrolled[pair] += 1
-            completed[pair] += enrollment["enrollment_status"] == "completed"
-    found: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for (course, group), number in enrolled.items():
-        found.setdefault((courses[course], groups[group]), []).append((number, completed[course, group]))
-    return found
+        for path in places.get(enrollment["user_id"], ()):
+            enrolled[path] += 1
+            completed[path] += enrollment["enrollment_status"] == "completed"
+    return {path: (number, completed[path]) for path, number in enrolled.items()}
+
+
+def assert_is_a_chart(png: bytes) -> None:
+    """A picture of the expected size that is not of one color: its pixels do not compress to next to nothing."""
+    assert png.startswith(b"\x89PNG")
+    assert struct.unpack(">II", png[16:24]) == (1200, 720)
+    place, data = 8, b""
+    while place < len(png):
+        (length,) = struct.unpack(">I", png[place : place + 4])
+        data += png[place + 8 : place + 8 + length] if png[place + 4 : place + 8] == b"IDAT" else b""
+        place += 12 + length
+    assert len(set(zlib.decompress(data))) > 50

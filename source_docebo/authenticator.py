@@ -1,27 +1,35 @@
-"""Gets access tokens from Docebo, and says what is wrong where it refuses one."""
+"""The access token: the requests of both grants for one, what a rejection means, and when it is renewed."""
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 
-from source_docebo.client import HEADERS, Client, backoff_seconds
-from source_docebo.responses import host, json_object, redirect_problem
+from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
+from source_docebo.errors import DoceboError, config_error
+from source_docebo.rate_limit import backoff_seconds
+from source_docebo.responses import host, json_object
 
-MAX_TRIES = 20
-MAX_BACKOFF_SECONDS = 60.0
-_MAX_RESPONSES_WITHOUT_TOKEN = 2  # with status 200: a proxy's page may pass
+RETRIES = RetryPolicy(max_tries=20, backoff=lambda tries: backoff_seconds(tries - 1, 60.0))
+MAX_RESPONSES_WITHOUT_TOKEN = 3  # with status 200, such as a proxy's page
+DEFAULT_LIFETIME_SECONDS = 3600.0  # of a token whose expires_in makes no sense
+MAX_LIFETIME_SECONDS = 30 * 86400.0
+LIFETIME_USED = 0.95  # renewing a little early is cheaper than the rejected requests of all workers
+MAX_REJECTED = 3  # new tokens in a row
 
 
 @dataclass
 class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
     """
-    One access token for the whole sync. The built-in OAuthAuthenticator asks for one per stream and per parent, sets no
+    One access token for the whole sync. The built-in OAuthAuthenticator requests one per stream and per parent, sets no
     timeout, and blames a refresh token that Docebo's grants do not have.
 
     Source: https://help.docebo.com/hc/en-us/articles/360020082180 (grants), docs/BEHAVIOR.md (responses).
@@ -30,14 +38,11 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
         self._client = Client.of(self.config)
+        self.shared_token = self._client.common("access token", AccessToken)
 
     def get_access_token(self) -> str:
-        """The valid access token."""
-        return self._client.token.get(self._request_token)
-
-    def reject(self, token: str) -> bool:
-        """Drops a token that Docebo rejected; False if it rejects every new one, so that another is no use."""
-        return self._client.token.reject(token)
+        """The valid access token. Raises DoceboError if Docebo issues none."""
+        return self.shared_token.get(self._request_token)
 
     def _request_token(self) -> tuple[str, float]:
         """A new token, and its lifetime in seconds."""
@@ -50,38 +55,88 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
             if status == 200 and body.get("access_token"):
                 return ErrorResolution(ResponseAction.SUCCESS)
             without_token += status == 200
-            if status == 408 or status >= 500 or (status == 200 and without_token <= _MAX_RESPONSES_WITHOUT_TOKEN):
-                message = f"{host(response.url)} answered with status {status} and no token."
+            if status in (408, 425) or status >= 500 or 0 < without_token < MAX_RESPONSES_WITHOUT_TOKEN:
+                message = f"{host(response.url)} returned status {status} and no token."
                 return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
-            return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, self._refusal(response, body))
+            return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, self._rejection(response, body))
 
-        response, _ = self._client.request(
-            lambda: requests.Request("POST", endpoint, data=form, headers=HEADERS),
+        response = self._client.request(
+            lambda: Attempt(requests.Request("POST", endpoint, data=form, headers=HEADERS)),
             judge,
-            backoff=lambda tries: backoff_seconds(tries - 1, MAX_BACKOFF_SECONDS),
-            max_tries=MAX_TRIES,
+            RETRIES,
             describe=lambda problem: f"Signing in to Docebo failed. {problem}",
         )
         body = json_object(response)
+        token = str(body["access_token"])
+        add_to_secrets(token)
         try:
-            return str(body["access_token"]), max(0.0, float(body.get("expires_in", 3600)))
+            return token, float(body.get("expires_in", DEFAULT_LIFETIME_SECONDS))
         except (TypeError, ValueError):
-            return str(body["access_token"]), 3600.0
+            return token, DEFAULT_LIFETIME_SECONDS
 
-    def _refusal(self, response: requests.Response, body: Mapping[str, Any]) -> str:
-        error, status, grant = str(body.get("error", "")), response.status_code, self.get_grant_type()
+    def _rejection(self, response: requests.Response, body: Mapping[str, Any]) -> str:
+        error, grant = str(body.get("error", "")), self.get_grant_type()
         if error == "invalid_client":
             return "Docebo does not know this client_id with this client_secret. Copy both again from the OAuth app."
         if error in ("invalid_grant", "access_denied") and grant == "password":
-            return "Docebo refuses this username with this password. Check both by signing in to the platform."
+            return "Docebo rejects this username with this password. Check both by signing in to the platform."
         if error:
             return (
-                f"Docebo refuses the grant {grant} ({re.sub('[^a-z_]', '', error)[:40]}). Enable that grant type in "
+                f"Docebo rejects the grant {grant} ({re.sub('[^a-z_]', '', error)[:40]}). Enable that grant type in "
                 "the OAuth app (Settings, API and SSO), or choose the other one in the connection."
             )
-        if 300 <= status < 400:
-            return redirect_problem(response.headers.get("Location"))
         return (
-            f"{host(response.url)} answered with status {status} and no token: base_url seems not to be the "
+            f"{host(response.url)} returned status {response.status_code} and no token: base_url seems not to be the "
             "address of a Docebo platform. Copy it from the browser's address bar."
         )
+
+
+class AccessToken:
+    """The access token of the sync, renewed by one thread while the others wait for it."""
+
+    def __init__(self) -> None:
+        self._renewing = Lock()
+        self._value: str | None = None
+        self._expires_at = 0.0
+        self._rejecting: list[str] = []  # a stream for each token that was rejected since one was accepted
+        self._ever_accepted = False
+        self._error: DoceboError | None = None
+
+    def get(self, renew: Callable[[], tuple[str, float]]) -> str:
+        """
+        The valid token. `renew` requests a new one from Docebo: the token, and its lifetime in seconds. If it raises,
+        that error is final for the sync, since every stream needs the same token.
+        """
+        with self._renewing:
+            if self._error is not None:
+                raise self._error
+            if self._value is None or not self.is_valid(self._value):
+                try:
+                    value, lifetime = renew()
+                except DoceboError as error:
+                    self._error = error
+                    raise
+                lifetime = lifetime if 1 <= lifetime <= MAX_LIFETIME_SECONDS else DEFAULT_LIFETIME_SECONDS
+                self._value, self._expires_at = value, time.monotonic() + lifetime * LIFETIME_USED
+            return self._value
+
+    def is_valid(self, value: str) -> bool:
+        """Whether a token is the current one, neither expired nor rejected."""
+        return value == self._value and time.monotonic() < self._expires_at
+
+    def reject(self, value: str, stream: str, message: str) -> None:
+        """
+        Drops a token that Docebo rejected (401). If three new ones are rejected in a row, for more than one stream or
+        before any was accepted, another would be of no use: the message is then final for the sync.
+        """
+        if value == self._value:
+            self._value = None
+            self._rejecting.append(stream)
+            one_stream = self._ever_accepted and len(set(self._rejecting)) == 1
+            if len(self._rejecting) >= MAX_REJECTED and not one_stream:
+                self._error = config_error(message)
+
+    def accept(self) -> None:
+        """Docebo accepted the token."""
+        self._ever_accepted = True
+        self._rejecting.clear()

@@ -1,18 +1,15 @@
 """
-The custom components that manifest.yaml names. Each says why the CDK's own does not do.
+The custom components that manifest.yaml names, each saying why the built-in one is not enough.
 
 The CDK builds them from the class's type hints: a field that the manifest sets must be annotated here. It calls their
 methods with keywords only, so a signature names what it uses.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import InitVar, dataclass, field
-from itertools import islice
-from threading import Lock
-from typing import Any, ClassVar
-from urllib.parse import urlencode
+from collections.abc import Iterable, Mapping
+from dataclasses import InitVar, dataclass, field, replace
+from typing import Any
+from urllib.parse import quote, urlencode
 
-import orjson
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.extractors.record_extractor import RecordExtractor
@@ -22,17 +19,51 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.default_error_han
 from airbyte_cdk.sources.declarative.requesters.http_requester import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.paginators.strategies.pagination_strategy import PaginationStrategy
 from airbyte_cdk.sources.declarative.requesters.request_options import InterpolatedRequestOptionsProvider
+from airbyte_cdk.sources.declarative.schema import InlineSchemaLoader, SchemaLoader
 from airbyte_cdk.sources.declarative.transformations import RecordTransformation
+from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import Config, StreamSlice
 
-from source_docebo.authenticator import SharedTokenAuthenticator
-from source_docebo.client import HEADERS, Client, logger
-from source_docebo.errors import DoceboError, config_error, system_error, transient_error
-from source_docebo.records import MissingKeyError, RecordNormalizer
-from source_docebo.responses import Page, error_message, host, redirect_problem, request_label
+from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
+from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
+from source_docebo.errors import DoceboError, system_error, transient_error
+from source_docebo.progress import StreamProgress
+from source_docebo.records import (
+    UNDECLARED,
+    InexactKeyError,
+    MissingKeyError,
+    RecordNormalizer,
+    additional_field_properties,
+)
+from source_docebo.responses import (
+    Page,
+    PageToken,
+    content_type,
+    error_message,
+    is_from_docebo,
+    request_label,
+)
 
-MAX_TOKENS_PER_REQUEST = 10  # each may be revoked while the request is under way
+MAX_TOKENS_PER_REQUEST = 5  # each may be revoked while the request is under way
+MAX_PREFETCHED_BYTES = 16_000_000  # of each list
+_TOKEN_TRIAL_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What the requester has instead of a page where Docebo knows no such parent (404), or does not let it be read."""
+
+    message: str
+    gone: bool
+
+
+@dataclass(frozen=True)
+class SharedPage:
+    """A page that several streams need: what children need of it, and the whole of it for its own stream."""
+
+    kept: Page
+    body: Any  # as the client's store of bodies gave it
 
 
 @dataclass(kw_only=True)
@@ -41,24 +72,27 @@ class DoceboRequester(HttpRequester):
     Sends every request for records, and is the one place where a response is judged.
 
     The built-in HttpRequester accepts any body as a page, logs the bodies of errors, gives up after 31 seconds of 429,
-    lets each stream and each parent copy request the same pages again, one after the other, and costs 2 ms a request.
+    and lets each stream and each parent copy request the same pages again, one after the other.
     """
 
     authenticator: SharedTokenAuthenticator
     error_handler: DefaultErrorHandler
     request_parameters: Mapping[str, Any] | None = None
-    shared: bool = False  # several streams read these pages: they are kept until the sync ends
+    shared: bool = False  # several streams read these pages: they are requested once in a sync
+    for_children: bool = False  # of a shared page only the stream's `shared_fields` are needed
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        parameters = parameters or {}
         self.request_options_provider = InterpolatedRequestOptionsProvider(
-            config=self.config, parameters=parameters or {}, request_parameters=self.request_parameters
+            config=self.config, parameters=parameters, request_parameters=self.request_parameters
         )
-        super().__post_init__(parameters or {})
+        super().__post_init__(parameters)
         self._client = Client.of(self.config)
-        self._lock = Lock()
-        self._failed = False
-        self._succeeded = False
-        self._missing = 0
+        self._progress = _progress(self._client, self.name)
+        self._primary_key = _listed(parameters.get("primary_key", ()))
+        self._shared_fields = parameters.get("shared_fields", ())
+        selected = self._client.selected_streams
+        self._is_selected = selected is None or self.name in selected
 
     def send_request(  # type: ignore[override]
         self,
@@ -67,107 +101,166 @@ class DoceboRequester(HttpRequester):
         **_: Any,
     ) -> Page | None:
         """
-        A page; None where there is nothing to read (a course without sessions, a group that was deleted during the
-        sync). Raises DoceboError if there is no such response.
+        A page; without records where there is nothing to read (a course without sessions, a group that was deleted
+        during the sync). None if the stream has failed. Raises DoceboError if there is no such page.
         """
-        if self._failed:
-            return None  # the stream has failed already: more requests would only cost
-        params = dict(self._request_params(None, stream_slice, None, request_params))
-        token: PageToken = params.pop("page", PageToken(0))
-        url = self._get_url(stream_slice=stream_slice)
-        url += f"?{urlencode(params, doseq=True)}" if params else ""
-        parents = stream_slice.extra_fields.get(EachParentOnce.COUNT) if stream_slice else None
-        following = [_numbered(url, number) for number in range(token.number + 1, token.page_count + 1)]
+        parents = _parent_key(stream_slice)
+        if self._progress.failed and parents:
+            return None
+        params = {**(request_params or {})}
+        token: PageToken = params.pop("page", None) or PageToken()
+        if token.batch:
+            stream_slice = StreamSlice(partition=dict.fromkeys(parents, list(token.batch)), cursor_slice={})
+        url = self._get_url(stream_slice=_quoted(stream_slice))
+        query = urlencode(self._request_params(None, stream_slice, None, params), doseq=True)
+        url += f"?{query}" if query else ""
+        last = min(token.page_count, token.number + self._prefetchable(token))
+        tokens = {_numbered(url, n): replace(token, number=n) for n in range(token.number + 1, last + 1)}
+        following = list(tokens)
+        first = url if "page" not in (request_params or {}) else _numbered(url, token.number)
         page = None
         try:
-            found = self._client.page(
-                _numbered(url, token.number),
-                following[: self._client.workers],
-                lambda page_url: self._fetch(page_url, parents),
-                self.shared,
-            )
-            page = Page.parse(found) if isinstance(found, bytes) else found
-            if page and page.has_more and not token.number and (page.page_count or 0) > 1:
-                raise system_error(
-                    f"Stream {self.name}: {request_label(url)} answers in pages, of which the connector reads one "
-                    "only. Please tell the connector's authors, and deselect the stream until then."
-                )
+            page = self._page(first, following, {**tokens, first: token}, bool(parents))
+            if isinstance(page, Unreadable):
+                page = self._skipped(page, first, _keys(stream_slice))
         except DoceboError:
-            self._failed = True
+            if not self._progress.fail() and parents:
+                return None  # another parent of this stream has said why
             raise
         finally:
-            if page is None or page.has_more is False:
+            if page is None or token.next(page, None) is None:
                 self._client.discard(following)
         return page
 
-    def _fetch(self, url: str, parents: int | None) -> Page | bytes | None:
-        """A page, as bytes if several streams will parse it. Runs in a thread of the client."""
-        token, tokens = "", 0
-        page: Page | None = None
+    def _page(
+        self, url: str, following: list[str], tokens: dict[str, PageToken], of_parent: bool
+    ) -> "Page | Unreadable":
+        def fetch(in_order: bool) -> Any:
+            return lambda page_url: self._fetch(page_url, tokens[page_url], in_order, of_parent)
 
-        def prepare() -> requests.Request:
-            nonlocal token
-            token = self.authenticator.get_access_token()
-            return requests.Request("GET", url, headers={**HEADERS, "Authorization": f"Bearer {token}"})
+        found = self._client.page(url, following, fetch(in_order=False), self.shared)
+        page = self._whole(found)
+        if isinstance(page, Page) and tokens[url].problem(page):
+            # Only in its turn can a page be held against those before it: prefetched, it could not.
+            found = self._client.page(url, (), fetch(in_order=True), self.shared, instead_of=found)
+            page = self._whole(found)
+            if problem := tokens[url].problem(page, last_try=True) if isinstance(page, Page) else None:
+                raise transient_error(f"Stream {self.name}: {problem} ({request_label(url)}) Sync again later.")
+        if isinstance(page, Page) and page.lenient:
+            self._client.warn_once(
+                (self.name, "lenient"),
+                f"Stream {self.name}: a response is not valid JSON ({request_label(url)}). Characters that cannot be "
+                "read were replaced by U+FFFD, numbers by null. Logged once for each stream.",
+            )
+        return page
+
+    def _whole(self, found: Any) -> "Page | Unreadable":
+        """The page that this requester needs, of one that may be shared."""
+        if not isinstance(found, SharedPage):
+            return found if found is not None else Page([])
+        if self.for_children:
+            return replace(found.kept, records=[{**record} for record in found.kept.records])
+        return Page.parse(self._client.bodies.get(found.body), self._primary_key)
+
+    def _fetch(self, url: str, token: PageToken, in_order: bool, of_parent: bool) -> Any:
+        """
+        A page, a shared page, Unreadable, or None where there is nothing. Runs in a thread of the client. A page that
+        is fetched in order is held against those before it, too.
+        """
+        page: Page | None = None
+        unreadable: Unreadable | None = None
+        used, rejections, problems, tries_token = "", 0, 0, False
+        handler, progress = self.error_handler, self._progress
+        max_tries = 1 + int(handler.max_retries or 0)
+
+        def prepare() -> Attempt:
+            nonlocal used
+            if not tries_token:
+                progress.token_accepted.wait(_TOKEN_TRIAL_SECONDS)
+            if progress.failed and of_parent:
+                raise transient_error(f"Stream {self.name} has failed.")
+            used = token_value = self.authenticator.get_access_token()
+            request = requests.Request("GET", url, headers={**HEADERS, "Authorization": f"Bearer {token_value}"})
+            return Attempt(request, lambda: self.authenticator.shared_token.is_valid(token_value))
 
         def judge(response: requests.Response) -> ErrorResolution:
-            nonlocal page, tokens
-            if response.ok and not _left(response):
+            nonlocal page, unreadable, rejections, problems, tries_token
+            if response.ok:
                 try:
-                    page = Page.parse(response.content)
+                    page = Page.parse(response.content, self._primary_key)
+                    last_try = problems >= max_tries - 1
+                    problem = token.problem(page, last_try) if in_order else token.mismatch(page)
                 except ValueError:
-                    kind = response.headers.get("Content-Type", "no content type").split(";")[0]
-                    message = f"The answer ({len(response.content)} bytes, {kind}) holds no list of records."
-                    return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
+                    size = len(response.content)
+                    problem = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
+                problems += 1
+                if problem:
+                    return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)
                 return ErrorResolution(ResponseAction.SUCCESS)
             resolution = self._judge_error(response)
-            if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
-                tokens += 1
-                if tokens > MAX_TOKENS_PER_REQUEST or not self.authenticator.reject(token):
-                    return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, resolution.error_message)
-            return resolution
+            if resolution.response_action == ResponseAction.FAIL and of_parent:
+                unreadable = Unreadable(resolution.error_message or "", gone=False)
+                return ErrorResolution(ResponseAction.IGNORE)
+            if resolution.response_action == ResponseAction.IGNORE:
+                unreadable = Unreadable(resolution.error_message or "", gone=True)
+            if resolution.response_action != ResponseAction.REFRESH_TOKEN_THEN_RETRY:
+                return resolution
+            rejections += 1
+            self.authenticator.shared_token.reject(used, self.name, f"{resolution.error_message}")
+            if progress.token_accepted.is_set() and not progress.succeeded:
+                progress.token_accepted.clear()
+                tries_token = True
+            if rejections < (MAX_TOKENS_PER_REQUEST if progress.succeeded else MAX_REJECTED):
+                return resolution
+            return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, resolution.error_message)
 
-        handler = self.error_handler
-        response, resolution = self._client.request(
-            prepare,
-            judge,
-            backoff=lambda tries: handler.backoff_time(None, tries) or 0.0,
-            max_tries=1 + int(handler.max_retries or 0),
-            describe=lambda problem: f"Stream {self.name}: {problem} ({request_label(url)})",
-        )
-        if resolution.response_action == ResponseAction.IGNORE:
-            self._skip(url, resolution, parents)
-            return None
-        self._succeeded = True
-        self._client.token.accept()
-        return response.content if page and self.shared else page
+        try:
+            response = self._client.request(
+                prepare,
+                judge,
+                RetryPolicy(max_tries, lambda tries: handler.backoff_time(None, tries) or 0.0),
+                describe=lambda problem: f"Stream {self.name}: {problem} ({request_label(url)})",
+            )
+        except DoceboError:
+            progress.failed = progress.failed or (tries_token and of_parent)
+            raise
+        finally:
+            if tries_token:
+                progress.token_accepted.set()
+        if unreadable:
+            return unreadable
+        progress.succeeded = True
+        self.authenticator.shared_token.accept()
+        if page is None or not self.shared:
+            return page
+        body = self._client.bodies.put(response.content) if self._is_selected else None
+        return SharedPage(page.only(self._shared_fields), body)
 
     def _judge_error(self, response: requests.Response) -> ErrorResolution:
-        if _left(response):
-            return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, redirect_problem(response.url))
+        status = response.status_code
+        if status < 500 and status not in (401, 408, 425) and not is_from_docebo(response):
+            message = f"Something in front of Docebo, such as a firewall, returned {status} ({content_type(response)})."
+            return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
         for response_filter in self.error_handler.response_filters or ():
             if resolution := response_filter.matches(response):
                 return resolution
         # The error handler itself would show the body of a response that it does not know, personal data and all.
-        message = f"Docebo answers with status {response.status_code}.{error_message(response)}"
-        if response.status_code < 500:
+        message = f"Docebo returned status {status}.{error_message(response)}"
+        if status < 500:
             return ErrorResolution(ResponseAction.FAIL, FailureType.system_error, message)
         return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
 
-    def _skip(self, url: str, resolution: ErrorResolution, parents: int | None) -> None:
-        """
-        A single parent may be deleted during the sync. Three of them, or all if there are fewer, and no success: this
-        platform does not serve the path.
-        """
-        with self._lock:
-            self._missing += 1
-            if self._missing >= (parents or 3) and not self._succeeded:
-                raise config_error(
-                    f"Stream {self.name}: Docebo answers 404 for everything that was asked ({request_label(url)} and "
-                    "others): this platform does not serve it. Activate the app that it belongs to, or deselect the "
-                    "stream."
-                )
-        logger.warning("Stream %s: %s Skipped: %s", self.name, resolution.error_message, request_label(url))
+    def _skipped(self, unreadable: Unreadable, url: str, parents: list[Any]) -> Page:
+        """A page without records. One of a batch must not cost the others: they are requested in two halves."""
+        if len(parents) > 1:
+            half = len(parents) // 2
+            return Page([], batches=(tuple(parents[:half]), tuple(parents[half:])))
+        report = self._progress.parent_gone if unreadable.gone else self._progress.parent_unreadable
+        report(request_label(url), unreadable.message)
+        return Page([])
+
+    def _prefetchable(self, token: PageToken) -> int:
+        return min(self._client.workers, MAX_PREFETCHED_BYTES // max(1, token.body_size))
 
 
 @dataclass
@@ -179,78 +272,67 @@ class PageExtractor(RecordExtractor):
         return response.records
 
 
-@dataclass(frozen=True)
-class PageToken:
-    """A page number, and what the page before it said: the number of pages, or else (0) a hash of its records."""
-
-    number: int
-    page_count: int = 0
-    previous_hash: int | None = None
-
-
 @dataclass
 class PageNumber(PaginationStrategy):
     """
-    Goes on until Docebo says that there is no more. PageIncrement ends on a short page, CursorPagination trusts
+    Goes on until a list has ended by its own word. PageIncrement ends on a short page, CursorPagination trusts
     `has_more_data` for ever.
     """
 
     config: Config
     parameters: InitVar[Mapping[str, Any]]
-    page_size: int
-    initial_token: ClassVar[PageToken] = PageToken(1)
+    page_size: int | None = None
+    inject_on_first_request: bool = True
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
-        self._name = (parameters or {}).get("name", "")
+        self._progress = _progress(Client.of(self.config), (parameters or {}).get("name", ""))
+
+    @property
+    def initial_token(self) -> PageToken | None:
+        """The token of the first page; None where that is requested without a number."""
+        return PageToken() if self.inject_on_first_request else None
 
     def next_page_token(  # type: ignore[override]
-        self, response: Page, last_page_token_value: PageToken | None, **_: Any
+        self,
+        response: Page,
+        last_page_token_value: PageToken | None,
+        stream_slice: StreamSlice | None = None,
+        **_: Any,
     ) -> PageToken | None:
-        """The token of the next page; None after the last. Raises DoceboError if the list has no end."""
-        token = last_page_token_value or self.initial_token
-        if response.is_last(token.number, self.page_size):
-            return None
-        if response.page_count is not None:
-            return PageToken(token.number + 1, response.page_count)
-        records_hash = hash(orjson.dumps(response.records))
-        if records_hash == token.previous_hash:
-            raise transient_error(
-                f"Stream {self._name}: Docebo sends the same page again and again (pages {token.number - 1} and "
-                f"{token.number} are equal, and the number of pages is not given): the list has no end. Sync again "
-                "later; if it goes on, ask Docebo's support."
-            )
-        return PageToken(token.number + 1, 0, records_hash)
+        """The token of the next page; None after the last. Raises DoceboError if the stream must fail at its end."""
+        token = last_page_token_value or PageToken()
+        following = (None if response.batches else token.next(response, self.page_size)) or token.next_batch(response)
+        if following is None and _parent_key(stream_slice):
+            self._progress.parents_read(len(_keys(stream_slice)))
+        return following
 
     def get_page_size(self) -> int | None:
-        """Records on a page, at most."""
+        """Records on a page, at most; None if Docebo is not told."""
         return self.page_size
 
 
 @dataclass
-class EachParentOnce(SubstreamPartitionRouter):
+class UniqueParentRouter(SubstreamPartitionRouter):
     """
-    A slice for each parent, once. The built-in repeats a parent that its list gave twice, as it does when rows move
-    while pages are read; and does not say if there are so few that each of them may have been deleted.
+    A partition for each parent, once. The built-in router repeats a parent that its list holds twice, as it does when
+    rows move while pages are read; and its children go on when the list of parents has failed.
     """
-
-    COUNT: ClassVar[str] = "parents"  # extra field of a slice: the number of parents, if there are fewer than 3
 
     def stream_slices(self) -> Iterable[StreamSlice]:
-        """The slices; those of one or two parents say so."""
-        distinct = self._distinct()
-        first = list(islice(distinct, 3))
-        for stream_slice in first:
-            count = {self.COUNT: len(first)} if len(first) < 3 else {}
-            yield StreamSlice(partition=stream_slice.partition, cursor_slice={}, extra_fields=count)
-        yield from distinct
-
-    def _distinct(self) -> Iterator[StreamSlice]:
+        """The partitions. Raises DoceboError if the parents cannot be read."""
+        progress = _progress(Client.of(self.config), self._parameters.get("name", ""))
         seen = set()
-        for stream_slice in super().stream_slices():
-            key = orjson.dumps(_parent_key(stream_slice))
-            if key not in seen:
-                seen.add(key)
-                yield stream_slice
+        try:
+            for stream_slice in super().stream_slices():
+                key = str(_parent_key(stream_slice))
+                if key not in seen:
+                    seen.add(key)
+                    progress.parent_found()
+                    yield stream_slice
+        except DoceboError:
+            progress.fail()
+            raise
+        progress.all_parents_found()
 
 
 @dataclass
@@ -258,15 +340,15 @@ class AddParentKey(RecordTransformation):
     """Adds the key of the parent that a record was read from. AddFields does the same for 60 µs a record."""
 
     def transform(self, record: dict[str, Any], stream_slice: StreamSlice | None = None, **_: Any) -> None:  # type: ignore[override]
-        """Sets each field of the slice's partition on the record."""
+        """Sets each field of the partition on the record."""
         record.update(_parent_key(stream_slice))
 
 
 @dataclass
 class SchemaNormalizer(TypeTransformer):
     """
-    Normalizes records to the stream's schema. The built-in normalization repairs no dates, turns no `[]` into `{}`, and
-    costs 350 µs a record.
+    Normalizes records to the stream's schema. The built-in normalization does not know Docebo's dates, turns no `[]`
+    into `{}`, and costs 350 µs a record.
     """
 
     config: Config
@@ -284,18 +366,69 @@ class SchemaNormalizer(TypeTransformer):
             normalizer = self._normalizers[id(schema)] = RecordNormalizer(schema, self._report)
         try:
             normalizer.normalize(record)
-        except MissingKeyError as missing:
+        except (MissingKeyError, InexactKeyError) as error:
+            problem = "a record has no key" if isinstance(error, MissingKeyError) else "a record's key is no integer"
+            if not _progress(self._client, self.name).fail():
+                return  # another record of this stream has said so
             raise system_error(
-                f"Stream {self.name}: a record came without its key, the field {missing}. It has the fields "
-                f"{', '.join(sorted(record))}. Docebo may have renamed it: please tell the connector's authors."
+                f"Stream {self.name}: {problem}, the field {error}. It has the fields {', '.join(sorted(record))}. "
+                "Docebo may have renamed it: please tell the connector's authors."
             ) from None
 
     def _report(self, path: str, expected: str, shape: str) -> None:
+        if expected == UNDECLARED:
+            self._client.warn_once(
+                (self.name, UNDECLARED),
+                f"Stream {self.name}: the additional field {path} is not in the schema, so most destinations drop it. "
+                "Refresh the schema of the connection.",
+            )
+            return
         self._client.warn_once(
             (self.name, path),
-            f"Stream {self.name}: the field {path} holds something other than {expected}, of the form {shape}. It is "
-            "told once; if it is frequent, Docebo may have changed its format.",
+            f"Stream {self.name}: the field {path} contains a value that is not {expected} (shape: {shape}). Logged "
+            "once per field; if it is frequent, Docebo may have changed its format.",
         )
+
+
+@dataclass
+class AdditionalFieldsSchemaLoader(SchemaLoader):
+    """
+    The schema of a stream, and in it the additional fields that a platform has defined. DynamicSchemaLoader knows
+    neither required fields nor titles, and reads the first page only.
+    """
+
+    config: Config
+    parameters: InitVar[Mapping[str, Any]]
+    schema_loader: InlineSchemaLoader
+    definitions_stream: DefaultStream
+    _schema: Mapping[str, Any] | None = field(init=False, default=None)
+
+    def get_json_schema(self) -> Mapping[str, Any]:
+        """
+        The schema. Raises DoceboError if the definitions cannot be read, unless the user has no right to (403) or the
+        platform does not serve them (404): the schema is then without them.
+        """
+        if self._schema is None:
+            schema = self.schema_loader.get_json_schema()
+            properties = {**schema["properties"], **additional_field_properties(self._definitions())}
+            self._schema = {**schema, "properties": properties}
+        return self._schema
+
+    def _definitions(self) -> list[Mapping[str, Any]]:
+        stream = self.definitions_stream
+        try:
+            return [record.data for partition in stream.generate_partitions() for record in partition.read()]
+        except DoceboError as error:
+            if error.status_code not in (403, 404):
+                raise
+            Client.of(self.config).warn_once(
+                (stream.name, "definitions"), f"{error} Additional fields are not declared, so most destinations drop them."
+            )
+            return []
+
+
+def _progress(client: Client, stream: str) -> StreamProgress:
+    return client.common(f"progress of {stream}", lambda: StreamProgress(stream))
 
 
 def _parent_key(stream_slice: StreamSlice | None) -> dict[str, Any]:
@@ -303,10 +436,23 @@ def _parent_key(stream_slice: StreamSlice | None) -> dict[str, Any]:
     return {name: value for name, value in partition.items() if name != "parent_slice"}
 
 
+def _keys(stream_slice: StreamSlice | None) -> list[Any]:
+    """The keys of the parents of a partition: several if they are grouped."""
+    return [key for keys in _parent_key(stream_slice).values() for key in _listed(keys)]
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _quoted(stream_slice: StreamSlice | None) -> StreamSlice | None:
+    """The partition for a path: a parent's key may hold any character."""
+    if stream_slice is None:
+        return None
+    keys = {name: quote(str(key), safe="") for name, key in _parent_key(stream_slice).items()}
+    dots = {name: key.replace(".", "%2E") if set(key) == {"."} else key for name, key in keys.items()}
+    return StreamSlice(partition=dots, cursor_slice=stream_slice.cursor_slice)
+
+
 def _numbered(url: str, number: int) -> str:
-    return f"{url}&page={number}" if number else url
-
-
-def _left(response: requests.Response) -> bool:
-    """Whether redirects led to another host."""
-    return bool(response.history) and host(response.url) != host(response.history[0].url)
+    return f"{url}{'&' if '?' in url else '?'}page={number}"

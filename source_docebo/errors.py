@@ -1,16 +1,27 @@
-"""Errors as the Airbyte user sees them: what happened, on which stream, and what to do."""
+"""Errors as the Airbyte user sees them, and the secrets that no message may show."""
 
+import json
 import logging
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 from airbyte_cdk.models import AirbyteMessage, FailureType, StreamDescriptor
 from airbyte_cdk.utils import AirbyteTracedException
+from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
+
+MIN_SECRET_CHARACTERS = 4  # a shorter one would be found in half of all words
+_secrets: set[str] = set()
 
 
 class DoceboError(AirbyteTracedException):
-    """An anticipated error: its message is complete, so it is shown without a stack trace."""
+    """
+    An anticipated error: its message is complete, so it is shown without a stack trace. `status_code` is the HTTP
+    status that caused it, if one did.
+    """
 
-    def __init__(self, message: str, failure_type: FailureType) -> None:
+    def __init__(self, message: str, failure_type: FailureType, status_code: int | None = None) -> None:
         super().__init__(message=message, internal_message=message, failure_type=failure_type)
+        self.status_code = status_code
 
     def as_airbyte_message(self, stream_descriptor: StreamDescriptor | None = None) -> AirbyteMessage:
         """The protocol's error trace."""
@@ -20,19 +31,19 @@ class DoceboError(AirbyteTracedException):
         return message
 
 
-def transient_error(message: str) -> DoceboError:
-    """Only time can help."""
-    return DoceboError(message, FailureType.transient_error)
+def transient_error(message: str, *, status_code: int | None = None) -> DoceboError:
+    """A later sync may succeed."""
+    return DoceboError(message, FailureType.transient_error, status_code)
 
 
-def config_error(message: str) -> DoceboError:
+def config_error(message: str, *, status_code: int | None = None) -> DoceboError:
     """Somebody must change the configuration of the connection or of Docebo."""
-    return DoceboError(message, FailureType.config_error)
+    return DoceboError(message, FailureType.config_error, status_code)
 
 
-def system_error(message: str) -> DoceboError:
+def system_error(message: str, *, status_code: int | None = None) -> DoceboError:
     """Docebo does what this connector does not expect."""
-    return DoceboError(message, FailureType.system_error)
+    return DoceboError(message, FailureType.system_error, status_code)
 
 
 class WithoutStackTraces(logging.Filter):
@@ -44,3 +55,23 @@ class WithoutStackTraces(logging.Filter):
             record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
             record.exc_info = record.exc_text = None
         return True
+
+
+class _MaskedValues(list[str]):
+    """What the CDK's `filter_secrets` masks. Its `add_to_secrets` appends, and would neither escape nor sort."""
+
+    def append(self, secret: str) -> None:
+        mask([secret])
+
+
+def mask(secrets: Iterable[str]) -> None:
+    """
+    Has the CDK mask these values, and those given before, in raw, URL-encoded and JSON-escaped form. The longest comes
+    first, since it may contain another. Secrets below four characters are not masked.
+    """
+    for secret in secrets:
+        if len(secret) >= MIN_SECRET_CHARACTERS:
+            escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+            _secrets.update({secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}, escaped)
+            _secrets.update({text.replace("/", "\\/") for text in escaped})  # as PHP escapes
+    update_secrets(_MaskedValues(sorted(_secrets, key=len, reverse=True)))

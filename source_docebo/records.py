@@ -1,32 +1,41 @@
 """Normalizes records to their stream's JSON schema: keys, dates, and the types that PHP blurs."""
 
+import json
 import re
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+import string
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
-import orjson
-
 EPOCH = "1970-01-01T00:00:00Z"
+UNDECLARED = "undeclared"
 
-# Called with the field's path ("location.id"), the expected type, and the shape of the value that does not fit.
+# Called with the field's path ("location.id"), the expected type, and the shape of the value that does not fit. The
+# expected type is UNDECLARED for an additional field (`field_12`) that the schema does not have.
 Report = Callable[[str, str, str], None]
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_BOOLEANS = {"true": True, "1": True, 1: True, "false": False, "0": False, 0: False}
-_MAX_EXACT_FLOAT = 2**53  # beyond it a float stands for several integers
+_ADDITIONAL_FIELD = re.compile(r"field_\d{1,18}", re.ASCII)
+_NUMBER = re.compile(r"([+-]?\d+)|[+-]?(\d{1,200}(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _USUAL_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _DATE = re.compile(
     r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
-    r"(?:(?:T|\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:Z|UTC|([+-])(\d{2}):?(\d{2})?)?)?",
+    r"(?:(?:T|\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*(?:Z|UTC|([+-]\d{2}):?([0-5]\d)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
-_NEVER = re.compile(r"[-0/:.,+TZ\s]*|-0001-11-30( 00:00:00)?", re.ASCII | re.IGNORECASE)
+_ZERO_DATE = re.compile(r"[-0/:.,+TZ\s]*|-0001-11-30( 00:00:00)?", re.ASCII | re.IGNORECASE)
+_SHAPE_LENGTH = 40
+_TITLE_LENGTH = 200
+# What a definition's id, title and type are called, today and in older tenants; a course field's title is an object.
+_DEFINITION = (("id", "id_field", "field_id"), ("title", "name", "name_field"), ("type", "type_field"))
 
 
 class MissingKeyError(ValueError):
     """A record lacks a field that its schema requires."""
+
+
+class InexactKeyError(ValueError):
+    """A key holds a number that may stand for several: a fraction, or an integer that JSON parsers round."""
 
 
 class RecordNormalizer:
@@ -34,25 +43,31 @@ class RecordNormalizer:
     One schema, compiled so that it is quick to apply to many records.
 
     A value of another type than declared is converted where its meaning is certain; elsewhere it stays as it came and
-    is reported, because losing it would be worse.
+    is reported, because losing it would be worse. Schema keywords of our own: `x-aliases` lists other names of a field;
+    `x-declared-fields-only` discards all other fields; `x-additional-fields` reports each undeclared `field_<id>`.
     """
 
     def __init__(self, schema: Mapping[str, Any], report: Report, path: str = "") -> None:
         properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
+        self._report = report
+        self._discards = bool(schema.get("x-declared-fields-only"))
+        self._checks_names = self._discards or bool(schema.get("x-additional-fields"))
+        self._known = set(properties)
         self._required = tuple(schema.get("required", ()))
         self._aliases = tuple(
-            (field, tuple(declared["x-other-names"]))
-            for field, declared in properties.items()
-            if "x-other-names" in declared
+            (field, tuple(declared["x-aliases"])) for field, declared in properties.items() if "x-aliases" in declared
         )
         self._fields = tuple(
-            (field, *_compiled(declared, report, f"{path}{field}"))
+            (field, *_compiled(declared, report, f"{path}{field}", field in self._required))
             for field, declared in properties.items()
             if "type" in declared
         )
 
     def normalize(self, record: dict[str, Any]) -> None:
-        """Changes the record in place. Raises MissingKeyError with the name of a required field that is missing."""
+        """
+        Changes the record in place. Raises MissingKeyError or InexactKeyError with the name of a required field that is
+        missing or ambiguous.
+        """
         for field, aliases in self._aliases:
             found = next((alias for alias in aliases if alias in record), None)
             if field not in record and found:
@@ -64,6 +79,41 @@ class RecordNormalizer:
         for field in self._required:
             if record.get(field) in (None, ""):
                 raise MissingKeyError(field)
+        if self._checks_names and not self._known.issuperset(record):
+            self._handle_undeclared(record)
+
+    def _handle_undeclared(self, record: dict[str, Any]) -> None:
+        for field in record.keys() - self._known:
+            if self._discards:
+                del record[field]
+                continue
+            self._known.add(field)
+            if _ADDITIONAL_FIELD.fullmatch(field):
+                self._report(field, UNDECLARED, _shape(record[field]))
+
+
+def additional_field_properties(definitions: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """
+    The schema properties of additional fields, `field_<id>`, by the definitions that user_fields or course_fields list.
+    A definition without an id is skipped; of several with the same id the first counts.
+    """
+    properties: dict[str, dict[str, Any]] = {}
+    for definition in definitions:
+        identifier, label, kind = (_first(definition, names) for names in _DEFINITION)
+        title = _text(label.get("value") if isinstance(label, Mapping) else label)
+        described = (f'"{title}"' if title else str(identifier)) + (f", of type {_text(kind)}" if _text(kind) else "")
+        declared = {"type": ["string", "null"], "description": f"Additional field {described}."}
+        if _ADDITIONAL_FIELD.fullmatch(name := f"field_{identifier}".strip()):
+            properties.setdefault(name, {**declared, "title": title} if title else declared)
+    return properties
+
+
+def _first(definition: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((definition[name] for name in names if definition.get(name) is not None), None)
+
+
+def _text(value: Any) -> str:
+    return " ".join(value.split())[:_TITLE_LENGTH] if isinstance(value, str) else ""
 
 
 def to_utc(value: Any) -> str | None:
@@ -86,20 +136,19 @@ def _general_date(text: str) -> str:
     match = _DATE.fullmatch(text)
     if match is None:
         raise ValueError("not a date")
-    year, _, month, day, hour, minute, second, sign, zone_hours, zone_minutes = match.groups("0")
-    moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
-    if sign != "0":
-        offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
-        if offset >= timedelta(days=1):
-            raise ValueError("no such offset")
-        try:
-            moment = moment + offset if sign == "-" else moment - offset
-        except OverflowError:
-            raise ValueError("beyond the calendar") from None
-    return f"{moment.isoformat()}Z"
+    year, _, month, day, hour, minute, second, _, zone_minutes = match.groups("00")
+    zone = f"{match[8] or '+00'}:{zone_minutes}"
+    moment = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{hour:0>2}:{minute}:{second}{zone}")
+    try:
+        moment = moment.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("beyond the calendar") from None
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
 
 
-def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[frozenset[type], Callable[[Any], Any]]:
+def _compiled(
+    declared: Mapping[str, Any], report: Report, path: str, is_key: bool
+) -> tuple[frozenset[type], Callable[[Any], Any]]:
     """The types that need no conversion, null included, and the conversion for all others."""
     types = declared["type"] if isinstance(declared["type"], list) else [declared["type"]]
     expected = next(name for name in types if name != "null")
@@ -107,22 +156,25 @@ def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[f
         return frozenset({type(None)}), _date(report, path)
     fitting, convert = _TYPES[expected]
     elements = declared.get("items", {}) if expected == "array" else declared
+    is_nested = "properties" in elements
     nested = RecordNormalizer(elements, report, f"{path}{'[]' if expected == 'array' else ''}.")
 
     def normalized(value: Any) -> Any:
-        if isinstance(value, str) and not value.strip() and expected != "string":
-            return None
+        if is_key and isinstance(value, float) and not _is_exact(value):
+            raise InexactKeyError(path)
         try:
             converted = value if type(value) in fitting else convert(value)
-        except ValueError:
+        except (KeyError, ValueError):
+            if isinstance(value, str) and not value.strip():
+                return None
             report(path, f"type {expected}", _shape(value))
             return value
-        for element in converted if expected == "array" else [converted]:
-            if isinstance(element, dict):
-                nested.normalize(element)
+        if is_nested:
+            for element in converted if expected == "array" else [converted]:
+                if isinstance(element, dict):
+                    nested.normalize(element)
         return converted
 
-    is_nested = "properties" in elements
     return frozenset({type(None), *(() if is_nested else fitting)}), normalized
 
 
@@ -131,7 +183,7 @@ def _date(report: Report, path: str) -> Callable[[Any], Any]:
         try:
             return to_utc(value)
         except ValueError:
-            if not (isinstance(value, str) and _NEVER.fullmatch(value.strip())):
+            if not (isinstance(value, str) and _ZERO_DATE.fullmatch(value.strip())):
                 report(path, "a date", _shape(value))
             return EPOCH
 
@@ -139,21 +191,20 @@ def _date(report: Report, path: str) -> Callable[[Any], Any]:
 
 
 def _shape(value: Any) -> str:
-    """A value without its content, which may be personal: letters as a, digits as 9."""
-    if isinstance(value, str):
-        return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", value[:40]))
-    return type(value).__name__
+    """A value without its content, which may be personal: digits as 9, letters and all that is not ASCII as a."""
+    if not isinstance(value, str):
+        return type(value).__name__
+    kept = string.punctuation + " "
+    return "".join("9" if c.isdigit() else c if c in kept else "a" for c in value[:_SHAPE_LENGTH])
 
 
-def _to_string(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    return orjson.dumps(value).decode() if value not in ([], {}) else None
+def _is_exact(number: float) -> bool:
+    return number.is_integer() and abs(number) < 2**53  # beyond it a float stands for several integers
 
 
 def _to_integer(value: Any) -> int:
     number = value if isinstance(value, float) else _to_number(value)
-    if isinstance(number, float) and not (number.is_integer() and abs(number) < _MAX_EXACT_FLOAT):
+    if isinstance(number, float) and not _is_exact(number):
         raise ValueError
     return int(number)
 
@@ -161,19 +212,14 @@ def _to_integer(value: Any) -> int:
 def _to_number(value: Any) -> int | float:
     if isinstance(value, bool):
         return int(value)
-    text = value.strip() if isinstance(value, str) else ""
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _NUMBER.fullmatch(text) and abs(number := float(text)) != float("inf"):
-        return number
-    raise ValueError
+    match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError
+    return int(match[1]) if match[1] else float(match[0])
 
 
 def _to_boolean(value: Any) -> bool:
-    key = value.strip().lower() if isinstance(value, str) else value
-    if not isinstance(key, (int, float, str)) or key not in _BOOLEANS:
-        raise ValueError
-    return _BOOLEANS[key]
+    return _BOOLEANS[str(value).strip().lower()]
 
 
 def _to_object(value: Any) -> dict[str, Any]:
@@ -190,7 +236,7 @@ def _to_array(value: Any) -> list[Any]:
 
 # For each declared type, the Python types that fit it, and the conversion of others. It raises ValueError in doubt.
 _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
-    "string": ((str,), _to_string),
+    "string": ((str,), json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode),
     "integer": ((int,), _to_integer),
     "number": ((int, float), _to_number),
     "boolean": ((bool,), _to_boolean),

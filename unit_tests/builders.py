@@ -150,6 +150,7 @@ class Platform:
         self._mocker = mocker
         self._base_url = base_url
         self.issues(a_token())
+        self.holds("manage/v1/user_fields")
 
     def issues(self, *answers: Answer) -> "Platform":
         """Answers requests for a token with these, one after the other; with the last from then on."""

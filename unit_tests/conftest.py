@@ -45,7 +45,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     """Replaces the clock of the connector's calls, and the waits for Docebo's limit."""
     moving = Time()
 
-    monkeypatch.setattr("source_docebo.client.time", moving)
+    for module in ("authenticator", "client", "rate_limit"):
+        monkeypatch.setattr(f"source_docebo.{module}.time", moving)
     return moving
 
 

@@ -18,7 +18,9 @@ _KEYS_OF_A_SCHEMA = {
     "items",
     "required",
     "additionalProperties",
-    "x-other-names",
+    "x-additional-fields",
+    "x-aliases",
+    "x-declared-fields-only",
 }
 _TYPES_OF_A_SCHEMA = {"string", "integer", "number", "boolean", "object", "array", "null"}
 
@@ -142,7 +144,7 @@ def _in_schema(schema: Mapping[str, Any], path: str) -> Iterator[str]:
     for name in types if isinstance(types, list) else [types]:
         if name not in _TYPES_OF_A_SCHEMA:
             yield f"{path}.type: {name}"
-    if schema.get("format", "date-time") not in ("date", "date-time"):
+    if schema.get("format", "date-time") != "date-time":
         yield f"{path}.format: {schema['format']}"
     for name, declared in schema.get("properties", {}).items():
         yield from _in_schema(declared, f"{path}.{name}")

@@ -1,17 +1,20 @@
-"""The configuration: what people paste is forgiven, anything else is refused by name and before any request."""
+"""The configuration: what people paste is accepted, anything else is rejected by name and before any request."""
 
+import logging
 from typing import Any
 
 import pytest
 import requests_mock
+import yaml
 
+from source_docebo.source import MANIFEST, SourceDocebo
 from unit_tests.builders import PLATFORM, ConfigBuilder, Output, Platform, read
 
 USERS = "manage/v1/user"
 
 
-def assert_refused(output: Output, docebo: Platform, field: str) -> None:
-    """One configuration error names the field, nothing was asked, and no secret is shown."""
+def assert_rejected(output: Output, docebo: Platform, field: str) -> None:
+    """One configuration error names the field, nothing was requested, and no secret is shown."""
     ((failure_type, message),) = output.errors()
     assert failure_type.value == "config_error"
     assert f"the field {field} " in message
@@ -43,6 +46,21 @@ class TestBaseUrl:
             ("http://127.8.9.10/academy", "http://127.8.9.10/academy"),
             ("http://[::1]:8080", "http://[::1]:8080"),
             ("localhost:8443", "https://localhost:8443"),
+            ("https://acme.docebosaas.com/learn/home", PLATFORM),
+            ("acme.docebosaas.com/learn/home/", PLATFORM),
+            ("https://acme.docebosaas.com/learn/home;tab=1?from=mail#top", PLATFORM),
+            ("https://acme.docebosaas.com/pages/1/home", PLATFORM),
+            ("https://acme.docebosaas.com/login", PLATFORM),
+            ("https://acme.docebosaas.com/login?redirect=/learn/home", PLATFORM),
+            ("https://acme.docebosaas.com/lms/index.php?r=site/index", PLATFORM),
+            ("https://acme.docebosaas.com/learn/course/12/a-course", PLATFORM),
+            ("https://acme.docebosaas.com/learn/courses/12/a-course;lp=3", PLATFORM),
+            ("http://127.0.0.1:8080/learn/home", "http://127.0.0.1:8080"),
+            ("https://learn.acme.com/academy/learn/home?x", "https://learn.acme.com/academy"),
+            ("https://learn.acme.com/learn/learn/home", "https://learn.acme.com/learn"),
+            ("https://learn.acme.com/learn", "https://learn.acme.com/learn"),
+            ("https://learn.acme.com/login-area", "https://learn.acme.com/login-area"),
+            ("https://login.acme.com", "https://login.acme.com"),
         ],
     )
     def test_accepted(self, mocker: requests_mock.Mocker, pasted: str, address: str) -> None:
@@ -86,10 +104,50 @@ class TestBaseUrl:
             ["https://acme.docebosaas.com"],
         ],
     )
-    def test_refused(self, docebo: Platform, pasted: Any) -> None:
+    def test_rejected(self, docebo: Platform, pasted: Any) -> None:
         output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
 
-        assert_refused(output, docebo, "base_url")
+        assert_rejected(output, docebo, "base_url")
+
+    @pytest.mark.parametrize(
+        ("pasted", "words"),
+        [
+            ("https://acme.docebosaas.com?token=the-client-secret", "Leave out everything from the ? on."),
+            ("https://acme.docebosaas.com/academy?tab=1#top", "Leave out everything from the ? on."),
+            ("https://acme.docebosaas.com/academy#/home?tab=1", "Leave out everything from the # on."),
+            ("https://ada:the-password@acme.docebosaas.com", "Leave out everything up to and with the @."),
+            ("http://acme.docebosaas.com", "must begin with https://"),
+            ("http://acme.docebosaas.com/learn/home", "must begin with https://"),
+            ("acme", "such as https://acme.docebosaas.com."),
+        ],
+    )
+    def test_the_message_names_the_part_that_does_not_fit(self, docebo: Platform, pasted: str, words: str) -> None:
+        output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
+
+        assert_rejected(output, docebo, "base_url")
+        assert words in output.errors()[0][1]
+
+
+class TestForm:
+    """What Airbyte's form shows."""
+
+    specification = SourceDocebo().spec(logging.getLogger())
+
+    def test_leads_to_the_documentation(self) -> None:
+        metadata = yaml.safe_load((MANIFEST.parent / "metadata.yaml").read_text(encoding="utf-8"))
+        assert self.specification.documentationUrl == metadata["data"]["documentationUrl"]
+
+    def test_describes_its_fields(self) -> None:
+        fields = self.specification.connectionSpecification["properties"]
+        titles = {name: field["title"] for name, field in fields.items()}
+        assert titles == {
+            "base_url": "Platform address",
+            "credentials": "Authentication",
+            "num_workers": "Concurrent requests",
+            "calls_per_hour": "Maximum API requests per hour",
+        }
+        assert "empty for no limit" in fields["calls_per_hour"]["description"]
+        assert fields["base_url"]["pattern_descriptor"] == "https://<your platform>[/subfolder]"
 
 
 class TestFields:
@@ -109,7 +167,7 @@ class TestFields:
     def test_missing(self, docebo: Platform, field: str) -> None:
         output = read("users", config=ConfigBuilder().with_password_grant().without(field).build())
 
-        assert_refused(output, docebo, field)
+        assert_rejected(output, docebo, field)
 
     @pytest.mark.parametrize("field", ["client_id", "client_secret", "username", "password"])
     @pytest.mark.parametrize("value", ["", None, 4711, ["the-client-secret", "the-password"]])
@@ -117,39 +175,39 @@ class TestFields:
         name = f"credentials.{field}"
         output = read("users", config=ConfigBuilder().with_password_grant().with_field(name, value).build())
 
-        assert_refused(output, docebo, name)
+        assert_rejected(output, docebo, name)
         assert "4711" not in output.errors()[0][1]
 
     @pytest.mark.parametrize("auth_type", ["implicit", "", None, 1])
     def test_no_such_grant(self, docebo: Platform, auth_type: Any) -> None:
         output = read("users", config=ConfigBuilder().with_field("credentials.auth_type", auth_type).build())
 
-        assert_refused(output, docebo, "credentials")
+        assert_rejected(output, docebo, "credentials")
         assert "client_credentials, password" in output.errors()[0][1]
 
     def test_no_grant(self, docebo: Platform) -> None:
         output = read("users", config=ConfigBuilder().without("credentials.auth_type").build())
 
-        assert_refused(output, docebo, "credentials")
+        assert_rejected(output, docebo, "credentials")
         assert "auth_type" in output.errors()[0][1]
 
     @pytest.mark.parametrize("credentials", ["the-client-secret", None, ["the-client-secret"]])
     def test_credentials_that_are_no_object(self, docebo: Platform, credentials: Any) -> None:
         output = read("users", config=ConfigBuilder().with_field("credentials", credentials).build())
 
-        assert_refused(output, docebo, "credentials")
+        assert_rejected(output, docebo, "credentials")
 
     @pytest.mark.parametrize("number", [1, 41, 0, -8, 2.5, "8", True, None])
     def test_num_workers_outside_2_to_40(self, docebo: Platform, number: Any) -> None:
         output = read("users", config=ConfigBuilder().with_field("num_workers", number).build())
 
-        assert_refused(output, docebo, "num_workers")
+        assert_rejected(output, docebo, "num_workers")
 
     @pytest.mark.parametrize("number", [0, -1, 1.5, "800", True, None])
     def test_calls_per_hour_that_are_no_whole_number_above_zero(self, docebo: Platform, number: Any) -> None:
         output = read("users", config=ConfigBuilder().with_field("calls_per_hour", number).build())
 
-        assert_refused(output, docebo, "calls_per_hour")
+        assert_rejected(output, docebo, "calls_per_hour")
 
     @pytest.mark.parametrize(
         ("field", "number"),
@@ -169,14 +227,14 @@ class TestFields:
         assert output.is_complete("users")
 
     @pytest.mark.parametrize(("field", "number"), [("num_workers", 8.0), ("calls_per_hour", 800.0)])
-    def test_a_whole_number_may_be_written_with_a_point(self, docebo: Platform, field: str, number: float) -> None:
+    def test_a_whole_number_may_have_a_decimal_point(self, docebo: Platform, field: str, number: float) -> None:
         docebo.holds(USERS, {"user_id": "1"})
 
         output = read("users", config=ConfigBuilder().with_field(field, number).build())
 
         assert output.is_complete("users")
 
-    def test_fields_that_nobody_knows_are_passed_over(self, docebo: Platform) -> None:
+    def test_unknown_fields_are_ignored(self, docebo: Platform) -> None:
         docebo.holds(USERS, {"user_id": "1"})
 
         output = read("users", config=ConfigBuilder().with_field("start_date", "2024-01-01").build())
@@ -185,7 +243,7 @@ class TestFields:
 
 
 def test_a_stream_that_does_not_exist_fails_after_the_others(docebo: Platform) -> None:
-    """The CDK passes over it; the connector names it, so that no table stays empty for ever."""
+    """The CDK ignores it; the connector names it, so that no table stays empty unnoticed."""
     docebo.holds(USERS, {"user_id": "1"})
 
     output = read("users", "webinars")

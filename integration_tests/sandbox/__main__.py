@@ -1,8 +1,8 @@
 """
-Serves a tenant until it is ended: `python -m integration_tests.sandbox '{"tenant": {"courses": 40}, "latency": 0.1}'`.
+Serves a tenant until the process ends:
+`python -m integration_tests.sandbox '{"tenant": {"courses": 40}, "latency": 0.1}'`.
 
-Prints one line of JSON with the configuration when it is ready. /_sandbox/calls tells of the calls since
-/_sandbox/reset.
+Prints one line of JSON with the configuration when it is ready. SandboxProcess knows the paths below /_sandbox/.
 """
 
 import json

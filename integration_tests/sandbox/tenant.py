@@ -2,17 +2,24 @@
 The data set of a sandbox tenant, of any size, made from a seed.
 
 Each record is built twice at once: as the API sends it (wire) and as the connector must emit it (emitted). What differs
-comes from tables of pairs, so that a test can say which records must come without asking the connector.
+comes from tables of pairs, so that a test knows the expected records without running the connector.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
+MANIFEST = Path(__file__).parent.parent.parent / "manifest.yaml"
 PAGE_SIZE = 200
+COURSES_PER_REQUEST = 100
+BRANCHES_BELOW = 3
 EPOCH = "1970-01-01T00:00:00Z"
 
-# What a date field may hold beside the usual text, and what it means.
+# Unusual values of a date field, and what the connector must emit for each.
 ODD_MOMENTS: tuple[tuple[Any, str | None], ...] = (
     ("0000-00-00 00:00:00", EPOCH),
     (None, None),
@@ -43,7 +50,7 @@ TITLES = (
     "2023-02-30 10:00:00",
     "Sales basics 🚀",
 )
-# Fields that some tenants name otherwise: stream, name today, older name.
+# Fields that have another name on older tenants: stream, current name, older name.
 OLDER_NAMES = (
     ("groups", "uuid", "audience_id"),
     ("user_fields", "id", "id_field"),
@@ -59,8 +66,10 @@ LISTS = (
     "branches",
     "categories",
     "certifications",
+    "course_details",
     "course_fields",
     "courses",
+    "enrollments",
     "external_training",
     "groups",
     "learning_plan_enrollments",
@@ -70,16 +79,51 @@ LISTS = (
 )
 # Child stream, its parent, and the field that the connector adds.
 CHILDREN = {
+    "branch_members": ("branches", "branch_id"),
     "course_learning_objects": ("courses", "course_id"),
     "group_members": ("groups", "group_uuid"),
     "learning_plan_course_enrollments": ("learning_plans", "learning_plan_id"),
     "sessions": ("courses", "course_id"),
 }
-STREAMS = tuple(sorted([*LISTS, *CHILDREN, "course_enrollments"]))
+# Streams whose additional fields are defined by another list.
+DEFINITIONS = {"course_details": "course_fields", "users": "user_fields"}
+
+
+def manifest_streams() -> tuple[str, ...]:
+    """The names of the streams that the manifest lists, sorted."""
+    manifest = yaml.load(MANIFEST.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    defined = manifest["definitions"]["streams"]
+    names = (defined[reference.rpartition("/")[2]]["$parameters"]["name"] for reference in manifest["streams"])
+    return tuple(sorted(names))
+
+
+MANIFEST_STREAMS = manifest_streams()
+# What tests read by default: a stream that the sandbox does not serve is left to tests of its own.
+STREAMS = tuple(name for name in MANIFEST_STREAMS if name in {*LISTS, *CHILDREN, "course_enrollments"})
+
+# An additional field's value as it is sent and as it must be emitted. A dropdown sends the label of an option.
+FIELD_VALUES: tuple[tuple[Any, str | None], ...] = (
+    ("Research & Development", "Research & Development"),
+    (None, None),
+    ("2021-03-04", "2021-03-04"),
+    ("", ""),
+    (42, "42"),
+    ("0000-00-00", "0000-00-00"),
+    (True, "true"),
+    ("Köln", "Köln"),
+    ({"x": [1, 2]}, '{"x":[1,2]}'),
+    (1.5, "1.5"),
+    (["a", "b"], '["a","b"]'),
+)
+# What `date_last_updated` holds when an enrollment has no date of change, and what must be emitted.
+NO_CHANGE_DATES: dict[int, tuple[str | None, str | None]] = {3: (None, None), 8: ("0000-00-00 00:00:00", EPOCH)}
+# When the enrollments of a new tenant were changed.
+FIRST_CHANGE = datetime(2022, 1, 1)
+LAST_CHANGE = datetime(2024, 6, 30, 12)
 
 
 class Record:
-    """One record, as it is sent and as it must be emitted."""
+    """One record, as the API sends it and as the connector must emit it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -104,8 +148,12 @@ class Record:
             self.pair(name, str(value) if (self.number + position) % 17 == 3 else value, value)
         return self
 
+    def user(self, identifier: int) -> "Record":
+        """The key of a user where Docebo sends it as text, some of them as a number."""
+        return self.pair("user_id", identifier if self.number % 19 == 4 else str(identifier), identifier)
+
     def text(self, **fields: Any) -> "Record":
-        """Texts that hold a number, some of them sent as a number."""
+        """Numbers that are emitted as text, some of them sent as a number."""
         for position, (name, value) in enumerate(fields.items()):
             self.pair(name, value if (self.number + position) % 19 == 4 else str(value), str(value))
         return self
@@ -113,11 +161,11 @@ class Record:
     def flag(self, **fields: bool) -> "Record":
         """Booleans, some of them sent as 0 or 1, or as text."""
         for position, (name, value) in enumerate(fields.items()):
-            odd = (self.number + position) % 23
-            self.pair(name, int(value) if odd == 5 else str(int(value)) if odd == 6 else value, value)
+            variant = (self.number + position) % 23
+            self.pair(name, int(value) if variant == 5 else str(int(value)) if variant == 6 else value, value)
         return self
 
-    def thing(self, **fields: dict[str, Any] | None) -> "Record":
+    def object(self, **fields: dict[str, Any] | None) -> "Record":
         """Objects; an empty one is sent as PHP does, `[]`."""
         for name, value in fields.items():
             self.pair(name, value or [], value or {})
@@ -136,14 +184,21 @@ class Record:
 
 
 class List(NamedTuple):
-    """A list of the API: how many records it has, and each of them by its number from 0."""
+    """A list of the API: its number of records, and a function from a position (from 0) to the record."""
 
     size: int
     record: Callable[[int], Record]
 
 
 class Tenant:
-    """A tenant. The sizes are counts; those `per_..` are averages, around which the children vary."""
+    """
+    A tenant of Docebo's.
+
+    Sizes are numbers of records; those named `.._per_..` are averages, around which the number of children varies.
+    older_names: fields have the names of older tenants. newer_branches: branches also hold their parent's id and code.
+    description_bytes: every tenth course has a description of that size. group_keys: the keys of the first groups.
+    `version` changes with the data, for whoever caches responses.
+    """
 
     def __init__(
         self,
@@ -157,15 +212,23 @@ class Tenant:
         categories: int = 7,
         certifications: int = 4,
         external_trainings: int = 11,
+        user_fields: int = 8,
+        course_fields: int = 6,
         objects_per_course: int = 4,
         sessions_per_course: int = 2,
         enrollments_per_course: int = 12,
         members_per_group: int = 30,
+        members_per_branch: int = 12,
         enrollments_per_plan: int = 15,
         course_enrollments_per_plan: int = 25,
         older_names: bool = False,
+        newer_branches: bool = False,
+        description_bytes: int = 0,
+        group_keys: Sequence[str] = (),
     ) -> None:
+        self._parameters = {name: value for name, value in locals().items() if name != "self"}
         self.seed = seed
+        self.version = 0
         self.sizes = {
             "courses": courses,
             "users": users,
@@ -175,18 +238,28 @@ class Tenant:
             "categories": categories,
             "certifications": certifications,
             "external_training": external_trainings,
-            "course_fields": 6,
-            "user_fields": 8,
+            "course_details": courses,
+            "course_fields": course_fields,
+            "user_fields": user_fields,
         }
         self._averages = {
             "course_learning_objects": objects_per_course,
             "sessions": sessions_per_course,
             "course_enrollments": enrollments_per_course,
             "group_members": members_per_group,
+            "branch_members": members_per_branch,
             "learning_plan_enrollments": enrollments_per_plan,
             "learning_plan_course_enrollments": course_enrollments_per_plan,
         }
         self.older_names = older_names
+        self.newer_branches = newer_branches
+        self._description_bytes = description_bytes
+        self._group_keys = tuple(group_keys)
+        self._undefined_user_fields: list[int] = []
+        self._changed_enrollments: dict[int, str] = {}
+        self._added_enrollments = 0
+        self._branch_bounds = _nested_set(branches)
+        self._enrollment_index = self._enrollment_starts()
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -200,6 +273,7 @@ class Tenant:
             external_trainings=round(600 * factor),
             enrollments_per_course=151,
             members_per_group=160,
+            members_per_branch=33,
             enrollments_per_plan=110,
             course_enrollments_per_plan=170,
         )
@@ -210,21 +284,31 @@ class Tenant:
         return cls.reference(5.5)
 
     def parameters(self) -> dict[str, Any]:
-        """What to give the constructor of the same tenant in another process."""
-        sizes = {name: size for name, size in self.sizes.items() if not name.endswith("_fields")}
-        sizes["external_trainings"] = sizes.pop("external_training")
-        averages = self._averages
-        return {
-            "seed": self.seed,
-            **sizes,
-            "objects_per_course": averages["course_learning_objects"],
-            "sessions_per_course": averages["sessions"],
-            "enrollments_per_course": averages["course_enrollments"],
-            "members_per_group": averages["group_members"],
-            "enrollments_per_plan": averages["learning_plan_enrollments"],
-            "course_enrollments_per_plan": averages["learning_plan_course_enrollments"],
-            "older_names": self.older_names,
-        }
+        """The constructor's arguments, for the same tenant in another process."""
+        return self._parameters
+
+    def add_user_field(self, defined: bool = True) -> str:
+        """
+        Adds an additional field to every user, with or without a definition in the list of fields. Returns its name.
+        Its values are text.
+        """
+        self.version += 1
+        if defined:
+            self.sizes["user_fields"] += 1
+            return f"field_{user_field_id(self.sizes['user_fields'] - 1)}"
+        self._undefined_user_fields.append(9001 + len(self._undefined_user_fields))
+        return f"field_{self._undefined_user_fields[-1]}"
+
+    def change_enrollments(self, numbers: Iterable[int], moment: datetime) -> None:
+        """Completes the enrollments at these positions of the list `enrollments` at that moment (UTC)."""
+        self.version += 1
+        self._changed_enrollments |= dict.fromkeys(numbers, str(moment.replace(microsecond=0)))
+
+    def add_enrollments(self, count: int, moment: datetime) -> None:
+        """Adds enrollments to the end of the list `enrollments`, last changed at that moment (UTC)."""
+        size = self.list_of("enrollments").size
+        self._added_enrollments += count
+        self.change_enrollments(range(size, size + count), moment)
 
     def wire(self, stream: str) -> list[dict[str, Any]]:
         """The records of a stream as the API sends them."""
@@ -238,24 +322,32 @@ class Tenant:
         """How many records these streams have."""
         return sum(sum(part.size for part in self._parts(stream)) for stream in streams)
 
-    def fewest_calls(self, streams: Iterable[str] | None = None) -> int:
-        """The fewest calls that read these streams (all by default), one token included."""
+    def minimum_requests(self, streams: Iterable[str] | None = None) -> int:
+        """The minimum number of requests that read these streams (all by default), one token included."""
         wanted = set(STREAMS if streams is None else streams)
         lists = {stream for stream in wanted if stream in LISTS}
         lists |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
+        lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
-        calls = 1 + sum(_pages(self.list(stream).size) for stream in lists)
+        requests = 1 + sum(pages(self.list_of(stream).size) for stream in lists)
         for stream in wanted & set(CHILDREN):
             paged = stream != "course_learning_objects"
-            calls += sum(_pages(part.size) if paged else 1 for part in self._parts(stream))
+            requests += sum(pages(part.size) if paged else 1 for part in self._parts(stream))
         if "course_enrollments" in wanted:
             ids = self.course_ids()
-            hundreds = [ids[start : start + 100] for start in range(0, len(ids), 100)]
-            calls += sum(_pages(self.enrollments(hundred).size) for hundred in hundreds)
-        return calls
+            batches = [ids[start : start + COURSES_PER_REQUEST] for start in range(0, len(ids), COURSES_PER_REQUEST)]
+            requests += sum(pages(self.course_enrollments(batch).size) for batch in batches)
+        return requests
 
-    def list(self, stream: str) -> List:
+    def minimum_discover_requests(self) -> int:
+        """The minimum number of requests of a discover: a token, and the definitions of additional fields."""
+        defined = {DEFINITIONS[stream] for stream in STREAMS if stream in DEFINITIONS}
+        return 1 + sum(pages(self.list_of(stream).size) for stream in defined) if defined else 0
+
+    def list_of(self, stream: str) -> List:
         """A list without parent."""
+        if stream == "enrollments":
+            return List(self._enrollment_index[0][-1] + self._added_enrollments, self._enrollment)
         if stream == "learning_plan_enrollments":
             return _joined([self._plan_enrollments(plan) for plan in range(self.sizes["learning_plans"])])
         return List(self.sizes[stream], self._named(stream, getattr(self, f"_{stream}")))
@@ -266,25 +358,30 @@ class Tenant:
         key_name = CHILDREN[stream][1]
 
         def record(number: int) -> Record:
-            made = make(parent, number)
+            made: Record = make(parent, number)
             made.emitted[key_name] = self.parent_key(stream, parent)
             return made
 
         return List(self._size(stream, parent), self._named(stream, record))
 
-    def enrollments(self, course_ids: Iterable[int]) -> List:
+    def course_enrollments(self, course_ids: Iterable[int]) -> List:
         """The enrollments of these courses, one course after the other."""
         first = self.course_ids()[0] if self.sizes["courses"] else 0
         parents = [identifier - first for identifier in course_ids if 0 <= identifier - first < self.sizes["courses"]]
         return _joined([self._course_enrollments_of(parent) for parent in parents])
 
-    def course_ids(self) -> "list[int]":
+    def course_ids(self) -> list[int]:
         """The ids of all courses, in the order of their list."""
         return [course_id(number) for number in range(self.sizes["courses"])]
 
     def parent_key(self, stream: str, parent: int) -> Any:
         """What the connector adds to each child of that parent."""
-        return {"courses": course_id, "groups": group_uuid, "learning_plans": plan_id}[CHILDREN[stream][0]](parent)
+        keys = {"branches": branch_id, "courses": course_id, "groups": self.group_uuid, "learning_plans": plan_id}
+        return keys[CHILDREN[stream][0]](parent)
+
+    def group_uuid(self, number: int) -> str:
+        """The id of a group."""
+        return self._group_keys[number] if number < len(self._group_keys) else f"6f1c7a52-0000-4000-8000-{number:012}"
 
     def parent_number(self, stream: str, key: str) -> int | None:
         """The number of the parent with that key, None if there is none."""
@@ -299,9 +396,9 @@ class Tenant:
 
     def _parts(self, stream: str) -> Iterator[List]:
         if stream == "course_enrollments":
-            yield self.enrollments(self.course_ids())
+            yield self.course_enrollments(self.course_ids())
         elif stream in LISTS:
-            yield self.list(stream)
+            yield self.list_of(stream)
         else:
             for parent in range(self.sizes[CHILDREN[stream][0]]):
                 if self.eligible(stream, parent):
@@ -332,14 +429,20 @@ class Tenant:
         if draw % 13 == 0:
             return 0
         size = average * (40 + draw % 121) // 100
-        return min(size, self.sizes["users"]) if stream in ("group_members", "course_enrollments") else size
+        return (
+            min(size, self.sizes["users"])
+            if stream in ("group_members", "branch_members", "course_enrollments")
+            else size
+        )
 
     def _courses(self, number: int) -> Record:
         record = Record(number).whole(id_course=course_id(number))
         record.same(
             name=TITLES[number % len(TITLES)] + ("" if number % 3 else f" {number}"),
             uidCourse=f"E-{mixed(self.seed, number):X}",
-            description=f"<p>Course {number}</p>" + "<p>What you will learn.</p>" * (1 + number % 9),
+            description=f"<p>Course {number}</p>" + "<p>What you will learn.</p>" * (1 + number % 9)
+            if number % 10 or not self._description_bytes
+            else mixed(self.seed, number).to_bytes(4, "big").hex() * (self._description_bytes // 8),
             course_type=course_type(number),
             code=f"C{number:05}",
             slug_name=f"course-{number}",
@@ -360,10 +463,10 @@ class Tenant:
         record.flag(selling=number % 2 == 0, can_rate=True, can_self_unenroll=False, is_affiliate=False)
         record.whole(duration=600 + number, current_rating=number % 6, credits=number % 4, enrollment_policy=1)
         record.text(price=number % 50, affiliate_price=0)
-        return record.thing(available_seats={"online": 5} if number % 4 == 0 else None, partner_data=None)
+        return record.object(available_seats={"online": 5} if number % 4 == 0 else None, partner_data=None)
 
     def _users(self, number: int) -> Record:
-        record = Record(number).text(user_id=user_id(number))
+        record = Record(number).user(user_id(number))
         record.same(
             username=f"person.{number}@example.com",
             first_name=("Zoë", "Lars", "李", "O'Neil", "Anna")[number % 5],
@@ -380,8 +483,6 @@ class Tenant:
             encoded_username=f"person.{number}%40example.com",
             timezone="Europe/Berlin",
             date_format=None if number % 2 else "dd-MM-yyyy",
-            field_1=f"Department {number % 12}",
-            field_7=(None, "0000-00-00", 42, True, {"x": [1, 2]}, ["a"], 1.5)[number % 7],
             multidomains=[],
             managers=[] if number % 5 else [{"manager_type_id": 1, "manager_username": "boss@example.com"}],
             actions=["edit", "delete"],
@@ -392,22 +493,39 @@ class Tenant:
         record.flag(is_manager=number % 9 == 0, expired=False)
         record.text(status=1, level=6)
         record.whole(active_subordinates_count=number % 3)
-        return record.thing(manager_names={"1": {"manager_name": "Boss"}} if number % 5 == 0 else None)
+        for field in range(self.sizes["user_fields"]):
+            record.pair(f"field_{user_field_id(field)}", *field_value(number, field))
+        for identifier in self._undefined_user_fields:
+            record.same(**{f"field_{identifier}": f"Value {number % 5}"})
+        return record.object(manager_names={"1": {"manager_name": "Boss"}} if number % 5 == 0 else None)
 
     def _user_fields(self, number: int) -> Record:
-        record = Record(number).text(id=number + 1)
-        record.same(title=f"Field {number + 1}", type=("text", "dropdown", "country")[number % 3])
+        record = Record(number).text(id=user_field_id(number))
+        record.same(
+            title=("Department", "Cost center", "Hire date")[number] if number < 3 else f"Field {number}",
+            type=("textfield", "dropdown", "date", "country")[number % 4],
+        )
         record.flag(enabled=True, inherited=False, invisible_to_user=False, mandatory=number % 2 == 0)
-        return record.flag(system_field=False).thing(settings={"rows": 2} if number % 2 else None)
+        return record.flag(system_field=False).object(settings={"rows": 2} if number % 2 else None)
 
     def _branches(self, number: int) -> Record:
-        record = Record(number).whole(id=number + 1, lev=1 + number % 4, iLeft=2 * number + 1, iRight=2 * number + 2)
+        left, right, level = self._branch_bounds[number]
+        record = Record(number).whole(id=branch_id(number), lev=level, iLeft=left, iRight=right)
         record.same(code=f"B{number}", title=f"Branch {number}", actions=[])
-        return record.whole(selectable=1, selected=0).flag(has_children=number < 2)
+        if self.newer_branches:
+            above = (number - 1) // BRANCHES_BELOW
+            record.pair("parent_id", branch_id(above) if number else None, branch_id(above) if number else None)
+            record.same(parent_code=f"B{above}" if number else None)
+        return record.whole(selectable=1, selected=0).flag(has_children=right > left + 1)
+
+    def _branch_members(self, parent: int, number: int) -> Record:
+        record = self._users((parent * 11 + number) % self.sizes["users"])
+        record.emitted = {name: record.emitted[name] for name in ("user_id", "username")}
+        return record
 
     def _groups(self, number: int) -> Record:
         record = Record(number).same(
-            uuid=group_uuid(number),
+            uuid=self.group_uuid(number),
             name=f"Group {number}",
             description="",
             slug=f"group-{number}",
@@ -415,7 +533,7 @@ class Tenant:
             labels=[],
         )
         record.flag(exclude_deactivated_users=True).whole(created_by=13000, updated_by=13001)
-        return record.moments("updated_at").thing(
+        return record.moments("updated_at").object(
             ruleset={"status": True, "operator": "AND", "sets": []} if number % 2 else None
         )
 
@@ -423,7 +541,7 @@ class Tenant:
         member = (parent * 17 + number) % self.sizes["users"]
         return (
             Record(number)
-            .text(user_id=user_id(member))
+            .user(user_id(member))
             .same(
                 username=f"person.{member}@example.com",
                 first_name="Zoë",
@@ -434,8 +552,98 @@ class Tenant:
         )
 
     def _course_fields(self, number: int) -> Record:
-        record = Record(number).whole(id=number + 1).same(type=("textfield", "dropdown")[number % 2])
-        return record.thing(name={"value": f"Field {number}", "values": []} if number % 3 else None)
+        record = Record(number).whole(id=course_field_id(number)).same(type=("textfield", "dropdown")[number % 2])
+        name: dict[str, Any] = {"value": f"Field {number}" if number % 4 else None, "values": []}
+        return record.object(name=name if number % 5 < 4 else None)
+
+    def _course_details(self, number: int) -> Record:
+        record = Record(number).whole(id=course_id(number))
+        record.same(
+            code=f"C{number:05}",
+            uidCourse=f"E-{mixed(self.seed, number):X}",
+            title=TITLES[number % len(TITLES)],
+            type=course_type(number),
+            language="english",
+            language_label="English",
+            course_status=("published", "under_maintenance")[number % 2],
+            category_name="General",
+            created_by="Anna Meier",
+            slug_name=f"course-{number}",
+            thumbnail=None if number % 3 else f"https://cdn.example.com/{number}.png",
+            actions=["edit"],
+        )
+        record.flag(is_deleted=False, published=number % 2 == 0, has_esignature_enabled=False)
+        record.flag(imported_from_content_marketplace=number % 3 == 0)
+        record.whole(waiting_list=0, outdated_count=number % 2, session_waiting_list=0, users_without_session_count=1)
+        record.whole(enrolled_count=number % 31, average_completion_time=number * 60, sessions_count=number % 3)
+        record.moments("creation_date", "last_update", "start_date", "end_date", "removed_at", "decommissioned_at")
+        for field in range(self.sizes["course_fields"]):
+            record.pair(f"field_{course_field_id(field)}", *field_value(number, field))
+        return record
+
+    def _enrollment_starts(self) -> tuple[list[int], list[tuple[bool, int]]]:
+        """Where the enrollments of each course and plan begin, and which course (True) or plan (False) it is."""
+        parents = [(True, course) for course in range(self.sizes["courses"])]
+        parents += [(False, plan) for plan in range(self.sizes["learning_plans"])]
+        # Courses and plans take turns, since the list mixes them.
+        parents.sort(key=lambda parent: (parent[1], parent[0]))
+        starts, total = [], 0
+        for is_course, parent in parents:
+            starts.append(total)
+            total += (self._course_enrollments_of(parent) if is_course else self._plan_enrollments(parent)).size
+        return [*starts, total], parents
+
+    def enrollments_updated(self, since: str | None, until: str | None) -> List:
+        """
+        The enrollments changed between two moments (`YYYY-MM-DD HH:MM:SS`, both inclusive), all if both are None.
+        An enrollment without a date of change is in no such period.
+        """
+        whole = self.list_of("enrollments")
+        if since is None and until is None:
+            return whole
+        dates = ((number, self._change_date(number)[0]) for number in range(whole.size))
+        numbers = [
+            number
+            for number, date in dates
+            if date and date > "0001" and (since is None or date >= since) and (until is None or date <= until)
+        ]
+        return List(len(numbers), lambda position: whole.record(numbers[position]))
+
+    def _change_date(self, number: int) -> tuple[str | None, str | None]:
+        changed = self._changed_enrollments.get(number)
+        if changed is None and number % 11 in NO_CHANGE_DATES:
+            return NO_CHANGE_DATES[number % 11]
+        span = int((LAST_CHANGE - FIRST_CHANGE).total_seconds())
+        date = changed or str(FIRST_CHANGE + timedelta(seconds=mixed(self.seed, number) % (span + 1)))
+        return date, date.replace(" ", "T") + "Z"
+
+    def _enrollment(self, number: int) -> Record:
+        starts, parents = self._enrollment_index
+        added = number - starts[-1]
+        if added >= 0:
+            is_course, parent, member = True, 0, self.sizes["users"] + added
+        else:
+            position = bisect_right(starts, number) - 1
+            is_course, parent = parents[position]
+            member = (parent * (7 if is_course else 13) + number - starts[position]) % self.sizes["users"]
+        record = Record(number).whole(id=course_id(parent) if is_course else plan_id(parent), user_id=user_id(member))
+        record.same(
+            type=course_type(parent) if is_course else "learning_plan",
+            username=f"person.{member}@example.com",
+            name=TITLES[parent % len(TITLES)],
+            status="completed" if number in self._changed_enrollments else ("enrolled", "in_progress")[number % 2],
+            level="student",
+            score=None if number % 3 else 87.5,
+            complete_percent=None if is_course else number % 101,
+            courses_count=None if is_course else 3,
+            id_session=None,
+        )
+        record.pair("date_last_updated", *self._change_date(number))
+        record.moments("enroll_date_of_enrollment", "enroll_begin_date", "enroll_end_date")
+        record.moments("course_begin_date", "course_end_date", "course_complete_date")
+        record.pair("enrollment_fields", *(({"4": "x"}, '{"4":"x"}') if number % 4 == 0 else (None, None)))
+        record.flag(waiting=False, soft_deadline=number % 5 == 0).whole(subscribed_by=user_id(0))
+        return record.whole(duration=number % 90, total_time=number * 30)
 
     def _course_learning_objects(self, parent: int, number: int) -> Record:
         record = Record(number).whole(id_org=parent * 100 + number, id_parent=parent)
@@ -447,7 +655,7 @@ class Tenant:
 
     def _course_enrollments(self, parent: int, number: int) -> Record:
         member = (parent * 7 + number) % self.sizes["users"]
-        record = Record(number).whole(course_id=course_id(parent), user_id=int(user_id(member)))
+        record = Record(number).whole(course_id=course_id(parent), user_id=user_id(member))
         record.same(
             username=f"person.{member}@example.com",
             course_name=TITLES[parent % len(TITLES)],
@@ -480,7 +688,7 @@ class Tenant:
         record.moments("date_start", "date_end")
         record.text(hours=8, events=2, events_with_sync_failed=0, instructors=1, waiting=0, enrolled=9, max_enroll=20)
         record.text(created_by=13000).whole(instructors_emails_number=1).flag(externally_managed=False)
-        return record.thing(
+        return record.object(
             location={"id": 1, "name": "Main", "address": "Street 1", "count": 2} if number % 2 else None
         )
 
@@ -500,7 +708,7 @@ class Tenant:
         record.text(price=0).whole(credits=number % 3).flag(is_published=True, is_publishable=True)
         record.whole(assigned_courses_count=courses, assigned_enrollments_count=enrollments)
         record.whole(assigned_catalogs_count=1, assigned_channels_count=0).moments("created_on", "updated_on")
-        return record.thing(created_by={"id": 13000, "fullname": "Anna Meier"}, updated_by=None)
+        return record.object(created_by={"id": 13000, "fullname": "Anna Meier"}, updated_by=None)
 
     def _plan_counts(self, plan: int) -> tuple[int, int]:
         return (0 if plan % 5 == 4 else 3, 0 if plan % 7 == 3 else self._plan_size(plan))
@@ -514,7 +722,7 @@ class Tenant:
 
     def _plan_enrollment(self, plan: int, number: int) -> Record:
         member = (plan * 13 + number) % self.sizes["users"]
-        record = Record(number).whole(learning_plan_id=plan_id(plan), user_id=int(user_id(member)))
+        record = Record(number).whole(learning_plan_id=plan_id(plan), user_id=user_id(member))
         record.same(
             username=f"person.{member}@example.com",
             learning_plan_code=f"P{plan}",
@@ -528,7 +736,7 @@ class Tenant:
 
     def _learning_plan_course_enrollments(self, parent: int, number: int) -> Record:
         member = number // 3 % self.sizes["users"]
-        record = Record(number).whole(course_id=course_id(number % 3), user_id=int(user_id(member)))
+        record = Record(number).whole(course_id=course_id(number % 3), user_id=user_id(member))
         record.same(
             course_code=f"C{number % 3:05}",
             course_name=TITLES[number % 3],
@@ -538,14 +746,14 @@ class Tenant:
         return record.moments("enrollment_completion_date", "enrollment_created_at")
 
     def _external_training(self, number: int) -> Record:
-        record = Record(number).whole(training_id=number + 1, user_id=13000 + number)
+        record = Record(number).whole(training_id=number + 1, user_id=user_id(number % self.sizes["users"]))
         record.same(title=f"Conference {number}", course_code=None, training_institute="", training_institute_code="")
         record.same(uuid=f"ext-{number}", score=None if number % 2 else 9, additional_fields=[]).text(ceus=number % 4)
         return record.moments("from_date", "to_date")
 
 
 def moment(number: int) -> tuple[Any, str | None]:
-    """A date, as it is sent and as it must be emitted: one in eleven is odd."""
+    """A date, as it is sent and as it must be emitted: one in eleven is unusual."""
     if number % 11 == 0:
         return ODD_MOMENTS[number // 11 % len(ODD_MOMENTS)]
     day = f"{2015 + number % 12}-{1 + number % 12:02}-{1 + number % 28:02}"
@@ -554,7 +762,7 @@ def moment(number: int) -> tuple[Any, str | None]:
 
 
 def mixed(seed: int, number: int) -> int:
-    """A number that looks random, and is the same for the same seed and number."""
+    """A pseudorandom 32-bit number, the same for the same seed and number."""
     draw = (seed * 0x9E3779B1 + number * 0x85EBCA6B + 1) & 0xFFFFFFFF
     draw = ((draw ^ (draw >> 15)) * 0xC2B2AE35) & 0xFFFFFFFF
     return draw ^ (draw >> 13)
@@ -570,31 +778,67 @@ def course_type(number: int) -> str:
     return "elearning" if number % 10 < 7 else ("classroom", "webinar")[number % 2]
 
 
-def group_uuid(number: int) -> str:
-    """The id of a group."""
-    return f"6f1c7a52-0000-4000-8000-{number:012}"
+def branch_id(number: int) -> int:
+    """The id of a branch."""
+    return 1 + number
 
 
 def plan_id(number: int) -> int:
-    """The id of a learning plan."""
-    return 7 + number
+    """The id of a learning plan. Plans and courses have the same numbers, as they may in Docebo."""
+    return course_id(number)
 
 
-def user_id(number: int) -> str:
-    """The id of a user, a text."""
-    return str(13000 + number)
+def user_id(number: int) -> int:
+    """The id of a user."""
+    return 13000 + number
+
+
+def user_field_id(number: int) -> int:
+    """The id of an additional field of users: 1, 2, 3, 6, 7, 8, 11, .., since some were deleted."""
+    return 1 + number + 2 * (number // 3)
+
+
+def course_field_id(number: int) -> int:
+    """The id of an additional field of courses: 1, 3, 5, .."""
+    return 1 + 2 * number
+
+
+def field_value(number: int, field: int) -> tuple[Any, str | None]:
+    """The value of an additional field, as it is sent and as it must be emitted."""
+    return FIELD_VALUES[(number + field * 3) % len(FIELD_VALUES)]
 
 
 def without_nulls(record: Any) -> Any:
-    """What is left of a record when it is printed: the Airbyte serializer drops null fields of the record itself."""
+    """The record as the Airbyte serializer prints it: without the null fields of its first level."""
     return {name: value for name, value in record.items() if value is not None}
 
 
-def _pages(size: int) -> int:
+def pages(size: int) -> int:
+    """The number of pages of a list; an empty list has one."""
     return max(1, -(-size // PAGE_SIZE))
 
 
-def _joined(parts: "list[List]") -> List:
+def _nested_set(size: int) -> list[tuple[int, int, int]]:
+    """For each branch of a tree of that size: left bound, right bound, level."""
+    bounds = [(0, 0, 0)] * size
+    counter = 0
+
+    def visit(number: int, level: int) -> None:
+        nonlocal counter
+        counter += 1
+        left = counter
+        first = number * BRANCHES_BELOW + 1
+        for child in range(first, min(first + BRANCHES_BELOW, size)):
+            visit(child, level + 1)
+        counter += 1
+        bounds[number] = (left, counter, level)
+
+    if size:
+        visit(0, 1)
+    return bounds
+
+
+def _joined(parts: list[List]) -> List:
     starts, total = [], 0
     for part in parts:
         starts.append(total)

@@ -1,0 +1,255 @@
+"""
+A list is complete by its own word: whatever a page says of itself, no stream ends COMPLETE with a record missing or
+twice.
+"""
+
+import os
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from integration_tests.command import Connector
+from integration_tests.comparison import assert_none_lost, assert_same
+from integration_tests.reads import assert_complete, assert_error, read
+from integration_tests.sandbox import STREAMS, Fault, Sandbox, Tenant, without_nulls
+
+USERS = "manage/v1/user$"
+BRANCHES = "manage/v1/orgchart$"
+CATEGORIES = "learn/v1/categories$"
+CERTIFICATIONS = "learn/v1/certification$"
+EXTERNAL_TRAINING = "learn/v1/external_training$"
+COURSE_ENROLLMENTS = "course/v1/courses/enrollments$"
+MOST_MEGABYTES = 300
+PLAN_ENROLLMENTS = "learningplan/v1/learningplans/enrollments$"
+
+
+@pytest.fixture(scope="module")
+def tenant() -> Tenant:
+    """Three pages in every list whose faults are tested here."""
+    return Tenant(
+        seed=61,
+        users=437,
+        branches=437,
+        categories=437,
+        certifications=437,
+        external_trainings=437,
+        learning_plans=40,
+        courses=40,
+        members_per_branch=0,
+    )
+
+
+class TestPagesThatAreRetried:
+    def test_a_page_that_is_wrong_once_costs_one_more_request(self, connector: Connector, tenant: Tenant) -> None:
+        streams = ("branches", "categories", "certifications", "external_training", "users")
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.cached_first_page(path=USERS, page=2, times=1))
+            sandbox.add(Fault.cached_first_page(with_current_page=False, path=CATEGORIES, page=2, times=1))
+            sandbox.add(Fault.nothing(path=CERTIFICATIONS, page=2, times=1))
+            sandbox.add(Fault.says_zero(path=EXTERNAL_TRAINING, page=2, times=1))
+            sandbox.add(Fault.says_zero(path=BRANCHES, page=3, times=1))
+            output = read(connector, sandbox, *streams)
+        assert_complete(tenant, output, streams)
+        assert len(sandbox.requests) == tenant.minimum_requests(streams) + 5
+
+
+class TestSignalsThatContradictEachOther:
+    def test_the_list_is_read_on_at_the_price_of_one_request(self, connector: Connector, tenant: Tenant) -> None:
+        streams = ("branches", "categories", "certifications", "external_training", "learning_plan_enrollments")
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.says_last(path=BRANCHES, page=2))
+            sandbox.add(Fault.page_count_rounded_down(path=CATEGORIES))
+            sandbox.add(Fault.page_count_rounded_down(has_more_agrees=False, path=CERTIFICATIONS))
+            sandbox.add(Fault.counts_on_first_page(path=EXTERNAL_TRAINING))
+            sandbox.add(Fault.has_more_forever(path=PLAN_ENROLLMENTS))
+            output = read(connector, sandbox, *streams)
+        assert_complete(tenant, output, streams)
+        assert len(sandbox.requests) <= tenant.minimum_requests(streams) + len(streams)
+
+    def test_a_server_that_sends_pages_of_its_own_size(self, connector: Connector, tenant: Tenant) -> None:
+        streams = ("branches", "categories", "external_training")
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.page_size_ignored(path=BRANCHES))
+            sandbox.add(Fault.page_size_ignored(with_page_size=False, path=CATEGORIES))
+            sandbox.add(Fault.page_size_ignored(with_page_size=False, path=EXTERNAL_TRAINING))
+            sandbox.add(Fault.counts_on_first_page(path=EXTERNAL_TRAINING))
+            output = read(connector, sandbox, *streams)
+        assert_complete(tenant, output, streams)
+        pages = -(-437 // 50)
+        assert len(sandbox.requests) <= 1 + len(streams) * (pages + 1)
+
+    def test_a_few_rows_deleted_while_the_list_is_read_are_no_fault(self, connector: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.rows_deleted_meanwhile(3, path=CATEGORIES))
+            output = read(connector, sandbox, "categories")
+        assert_complete(tenant, output, ["categories"])
+        assert len(sandbox.requests) == tenant.minimum_requests(["categories"])
+
+
+class TestFaultsThatDoNotPass:
+    """The only read that waits until the retries are used up: every fault of that kind, each on a stream of its own."""
+
+    def test_each_stream_fails_alone_as_a_transient_error(self, connector: Connector, tenant: Tenant) -> None:
+        failed = {
+            "users": Fault.cached_first_page(path=USERS),
+            "categories": Fault.cached_first_page(with_current_page=False, path=CATEGORIES),
+            "certifications": Fault.nothing(path=CERTIFICATIONS, page=2),
+            "external_training": Fault.pages_from_zero(path=EXTERNAL_TRAINING),
+            "branches": Fault.says_zero(path=BRANCHES, page=2),
+            "learning_plan_enrollments": Fault.has_more_forever(without_total=True, path=PLAN_ENROLLMENTS),
+            "course_enrollments": Fault.endless_but_for_one_field("course_name", path=COURSE_ENROLLMENTS),
+            "sessions": Fault.announces_pages(path="/sessions$"),
+            "course_learning_objects": Fault.status(500, path="/los$"),
+        }
+        children = {"branch_members"} & set(STREAMS)
+        with Sandbox(tenant) as sandbox:
+            for fault in failed.values():
+                sandbox.add(fault)
+            output = read(connector, sandbox, timeout=240)
+        assert output.code == 1
+        others = [stream for stream in STREAMS if stream not in {*failed, *children}]
+        statuses = output.statuses()
+        assert {stream for stream in STREAMS if statuses[stream] == "INCOMPLETE"} == {*failed, *children}
+        assert_none_lost(tenant, output, others)
+        for stream in failed:
+            assert_error(output, stream, "transient_error")
+        assert_error(output, "external_training", "transient_error", "437")
+        for stream, requests in sandbox.requests_by_stream().items():
+            assert stream not in failed or requests <= 60, (stream, requests)
+        # Those that were under way when the first used up its retries, and no more.
+        tried = {request.path for request in sandbox.requests if request.path.endswith("/los")}
+        assert len(tried) <= 2 * 8
+
+
+class TestLearningObjectsInPages:
+    """They usually come whole. Where they do not, one signal is enough."""
+
+    def test_each_signal_alone(self, connector: Connector) -> None:
+        tenant = Tenant(seed=62, courses=30, objects_per_course=30)
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.in_pages(10, "has_more_data", path=r"/courses/\d*[0369]/los$"))
+            sandbox.add(Fault.in_pages(10, "total_page_count", path=r"/courses/\d*[147]/los$"))
+            sandbox.add(Fault.in_pages(10, "total_count", path=r"/courses/\d*[258]/los$"))
+            output = read(connector, sandbox, "course_learning_objects")
+        assert_complete(tenant, output, ["course_learning_objects"])
+
+
+class TestItems:
+    def test_null_and_an_object_with_numeric_keys_are_lists(self, connector: Connector) -> None:
+        tenant = Tenant(seed=63, groups=40)
+        members = [tenant.child("group_members", number).size for number in range(40)]
+        assert 0 in members
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.items_null(path="/audience/[^/]+/users$"))
+            sandbox.add(Fault.items_as_object(path=CATEGORIES))
+            sandbox.add(Fault.items_as_object(path="/los$"))
+            output = read(connector, sandbox, "group_members", "categories", "course_learning_objects")
+        assert_complete(tenant, output, ["group_members", "categories", "course_learning_objects"])
+
+    @pytest.mark.parametrize("as_text", [True, False], ids=["text", "number"])
+    def test_keys_beyond_64_bits_do_not_merge_two_users(self, connector: Connector, as_text: bool) -> None:
+        tenant = Tenant(seed=64, users=30)
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.keys_beyond_64_bits("user_id", as_text, path=USERS))
+            output = read(connector, sandbox, "users")
+        if output.statuses()["users"] == "COMPLETE" or as_text:
+            found = [record["user_id"] for record in output.records()["users"]]
+            assert sorted(int(str(key)) for key in found) == [2**70 + number for number in range(30)]
+        else:
+            assert_error(output, "users", "system_error", "user_id")
+
+
+class TestBodiesThatAreNearlyJson:
+    """One character that no strict parser takes must not cost a stream, nor a record."""
+
+    def test_each_is_read_and_warned_of_once(self, connector: Connector) -> None:
+        tenant = Tenant(seed=65, branches=20, categories=20, certifications=20)
+        # stream: the fault, and which field of which record must hold what
+        cases: dict[str, tuple[Fault, int, str, Any]] = {
+            "certifications": (
+                Fault.replaced_bytes(b'"Certificate 1"', rb'"Certificate \ud83d"', path=CERTIFICATIONS),
+                1,
+                "title",
+                "Certificate \ufffd",
+            ),
+            "user_fields": (
+                Fault.replaced_bytes(b'"Cost center"', b'"Cost\tcenter"', path="manage/v1/user_fields$"),
+                1,
+                "title",
+                "Cost\tcenter",
+            ),
+            "branches": (
+                Fault.replaced_bytes(b'"Branch 1"', b'"Branch \xff"', path=BRANCHES),
+                1,
+                "title",
+                "Branch \ufffd",
+            ),
+            "categories": (Fault.replaced_bytes(b'"lev":2', b'"lev":NaN', path=CATEGORIES), 0, "lev", None),
+            "course_fields": (
+                Fault.byte_order_mark(path="learn/v1/courses/field$"),
+                0,
+                "type",
+                "textfield",
+            ),
+        }
+        with Sandbox(tenant) as sandbox:
+            for fault, *_ in cases.values():
+                sandbox.add(fault)
+            output = read(connector, sandbox, *cases)
+        assert output.code == 0, output.errors()
+        assert len(sandbox.requests) == tenant.minimum_requests(cases)
+        for stream, (_, number, field, value) in cases.items():
+            expected = tenant.emitted(stream)
+            expected[number][field] = value
+            assert_same(stream, [without_nulls(record) for record in expected], output.records()[stream])
+            assert len([line for line in output.logs() if line.startswith(f"WARN Stream {stream}:")]) == 1
+
+    def test_what_is_cut_or_is_no_json_is_retried(self, connector: Connector, tenant: Tenant) -> None:
+        streams = ("branches", "categories", "certifications", "external_training")
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.body(b'{"data": {"items": [{"id": 1}, {"id"', path=BRANCHES, page=2, times=1))
+            sandbox.add(Fault.html_200(path=CATEGORIES, page=1, times=1))
+            sandbox.add(Fault.body(b"\xef\xbb\xbf", path=CERTIFICATIONS, page=3, times=1))
+            sandbox.add(Fault.body(b"NaN", path=EXTERNAL_TRAINING, page=2, times=1))
+            output = read(connector, sandbox, *streams)
+        assert_complete(tenant, output, streams)
+        assert len(sandbox.requests) == tenant.minimum_requests(streams) + len(streams)
+
+
+def test_a_path_that_is_rate_limited_for_ever_does_not_hold_the_others(connector: Connector, tenant: Tenant) -> None:
+    """The stream itself fails in the end, which a unit test with a fake clock proves."""
+    others = {"categories", "certifications", "groups"}
+    with Sandbox(tenant) as sandbox:
+        sandbox.add(Fault.status(429, message="Too Many Requests", path=USERS))
+        with connector.reading(sandbox.config("client_credentials"), ["users", *others], timeout=60) as process:
+            assert process.stdout
+            complete = set()
+            for line in process.stdout:
+                if b'"status":"COMPLETE"' in line:
+                    complete |= {name for name in others if f'"name":"{name}"'.encode() in line}
+                if complete == others:
+                    break
+    assert complete == others
+
+
+def test_large_records_take_bounded_memory(connector: Connector) -> None:
+    """100 MB of descriptions, on pages that two streams need: neither is kept whole, nor read ahead without bound."""
+    tenant = Tenant(seed=66, courses=1000, description_bytes=1_000_000)
+    records: Counter[str] = Counter()
+    with (
+        Sandbox(tenant) as sandbox,
+        connector.reading(sandbox.config("client_credentials"), ["courses", "sessions"]) as process,
+    ):
+        assert process.stdout
+        for line in process.stdout:
+            match = re.match(rb'{"type":"RECORD","record":{"stream":"(\w+)"', line)
+            records[match[1].decode() if match else ""] += 1
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert {stream: records[stream] for stream in ("courses", "sessions")} == {
+        stream: tenant.count([stream]) for stream in ("courses", "sessions")
+    }
+    assert usage.ru_maxrss / 1024 < MOST_MEGABYTES

@@ -1,0 +1,103 @@
+"""How far a stream has come: its parents, those that could not be read, and whether it has failed."""
+
+import logging
+from threading import Event, Lock
+
+from source_docebo.errors import config_error, transient_error
+
+logger = logging.getLogger("airbyte.source_docebo")
+
+FEW_PARENTS = 3  # so many may have been deleted during a sync, or one in twenty
+SAME_FAILURES = 3  # are enough to know that all parents fail in the same way
+_MAX_LABELS = 5
+
+
+class StreamProgress:
+    """
+    Shared by the components of one stream. Its methods raise DoceboError once it is clear that the stream must fail: at
+    once where no other parent could help, else after all parents were read.
+    """
+
+    def __init__(self, stream: str) -> None:
+        self.failed = False
+        self.succeeded = False  # a request was answered
+        self.token_accepted = Event()  # cleared while one request tries a new token for all
+        self.token_accepted.set()
+        self._stream = stream
+        self._lock = Lock()
+        self._found = 0
+        self._read = 0
+        self._all_found = False
+        self._gone: list[str] = []
+        self._unreadable: list[str] = []
+
+    def fail(self) -> bool:
+        """Marks the stream as failed, so that it sends no further requests. False if it was already."""
+        with self._lock:
+            first, self.failed = not self.failed, True
+            return first
+
+    def parent_found(self) -> None:
+        """One more parent has records to be read."""
+        with self._lock:
+            self._found += 1
+
+    def all_parents_found(self) -> None:
+        """There are no more parents."""
+        with self._lock:
+            self._all_found = True
+            self._judge()
+
+    def parents_read(self, count: int) -> None:
+        """All records of these parents were read, or never will be."""
+        with self._lock:
+            self._read += count
+            self._judge()
+
+    def parent_gone(self, request: str, message: str) -> None:
+        """Docebo does not know the parent (404)."""
+        with self._lock:
+            self._gone.append(request)
+            if len(self._gone) > self._few() and not self.succeeded:
+                raise self._not_served()
+        logger.warning("Stream %s: %s Skipped: %s", self._stream, message, request)
+
+    def parent_unreadable(self, request: str, message: str) -> None:
+        """Docebo does not let the parent be read (403, 400)."""
+        with self._lock:
+            self._unreadable.append(request)
+            self._message = message
+            if len(self._unreadable) >= SAME_FAILURES and not self.succeeded:
+                raise config_error(f"Stream {self._stream}: {message} ({request} and others)")
+        logger.warning("Stream %s: %s Skipped: %s", self._stream, message, request)
+
+    def _judge(self) -> None:
+        if not self._all_found or self._read < self._found:
+            return
+        if self._unreadable:
+            raise config_error(
+                f"Stream {self._stream}: {len(self._unreadable)} of {self._found} parents could not be read. "
+                f"{self._message} ({_listed(self._unreadable)})"
+            )
+        if self._gone and not self.succeeded:
+            raise self._not_served()
+        if len(self._gone) > self._few():
+            raise transient_error(
+                f"Stream {self._stream}: Docebo returned 404 for {len(self._gone)} of {self._found} parents, more than "
+                f"can have been deleted during the sync ({_listed(self._gone)}). Sync again later; if it goes on, ask "
+                "Docebo's support."
+            )
+
+    def _few(self) -> int:
+        return max(FEW_PARENTS, self._found // 20)
+
+    def _not_served(self) -> Exception:
+        return config_error(
+            f"Stream {self._stream}: Docebo returned 404 for every request ({_listed(self._gone)}): this platform does "
+            "not serve it. Activate the app that it belongs to, or deselect the stream."
+        )
+
+
+def _listed(requests: list[str]) -> str:
+    more = ", .." if len(requests) > _MAX_LABELS else ""
+    return ", ".join(requests[:_MAX_LABELS]) + more

@@ -1,0 +1,535 @@
+"""How a record is normalized: keys, dates and types, rule by rule; and what a user sees of it."""
+
+from typing import Any
+
+import pytest
+
+from source_docebo.records import (
+    EPOCH,
+    UNDECLARED,
+    InexactKeyError,
+    MissingKeyError,
+    RecordNormalizer,
+    additional_field_properties,
+    to_utc,
+)
+from unit_tests.builders import Platform, a_page_with, read
+from unit_tests.declared import streams
+
+REAL_DATES = [
+    ("2024-05-01 08:30:00", "2024-05-01T08:30:00Z"),
+    ("2024-05-01", "2024-05-01T00:00:00Z"),
+    ("2024-5-1", "2024-05-01T00:00:00Z"),
+    ("2024-05-01T08:30:00", "2024-05-01T08:30:00Z"),
+    ("2024-05-01T08:30:00Z", "2024-05-01T08:30:00Z"),
+    ("2024-05-01t08:30:00z", "2024-05-01T08:30:00Z"),
+    ("2024-05-01 08:30:00 UTC", "2024-05-01T08:30:00Z"),
+    ("2024/05/01 08:30:00", "2024-05-01T08:30:00Z"),
+    ("2024/05/01T08:30:00", "2024-05-01T08:30:00Z"),
+    ("2024/05/01", "2024-05-01T00:00:00Z"),
+    ("2024-05-01 8:30", "2024-05-01T08:30:00Z"),
+    ("2024-05-01 08:30:00.987", "2024-05-01T08:30:00Z"),
+    ("2024-05-01 08:30:00,987", "2024-05-01T08:30:00Z"),
+    ("2024-05-01T08:30:00.123456789Z", "2024-05-01T08:30:00Z"),
+    ("2024-05-01T10:30:00+02:00", "2024-05-01T08:30:00Z"),
+    ("2024-05-01 10:30:00+0200", "2024-05-01T08:30:00Z"),
+    ("2024-05-01 10:30:00+02", "2024-05-01T08:30:00Z"),
+    ("2024-05-01 03:00:00.5-05:30", "2024-05-01T08:30:00Z"),
+    ("2024-05-01T00:30:00+02:00", "2024-04-30T22:30:00Z"),
+    ("2024-12-31T23:30:00-01:00", "2025-01-01T00:30:00Z"),
+    ("  2024-05-01 08:30:00 ", "2024-05-01T08:30:00Z"),
+    ("2024-02-29 23:59:59", "2024-02-29T23:59:59Z"),
+    ("0001-01-01 00:00:00", "0001-01-01T00:00:00Z"),
+    ("0001-01-01", "0001-01-01T00:00:00Z"),
+    ("1969-12-31 23:59:59", "1969-12-31T23:59:59Z"),
+    ("9999-12-31 23:59:59", "9999-12-31T23:59:59Z"),
+]
+NO_DATE_SET = [None, "", "   ", "\t\n", "0", " 0 ", "null", "NULL", 0, 0.0]
+ZERO_DATES = [
+    "0000-00-00",
+    "0000-00-00 00:00:00",
+    " 0000-00-00 00:00:00 ",
+    "0000/00/00",
+    "0000-00-00T00:00:00Z",
+    "0000-00-00t00:00:00z",
+    "0000-00-00 00:00:00.000000",
+    "0000-00-00 00:00:00+00:00",
+    "-0001-11-30",
+    "-0001-11-30 00:00:00",
+]
+NO_DATES = [
+    "2023-02-30 10:00:00",
+    "2023-02-29",
+    "2024-13-01 00:00:00",
+    "2024-00-10",
+    "2024-05/01",
+    "2024-05-01 25:00:00",
+    "2024-05-01 24:00:00 UTC",
+    "2024-05-01 08:61:00",
+    "2024-05-01 08:30:00+24:00",
+    "2024-05-01 08:30:00+02:99",
+    "0001-01-01 00:00:00+02:00",
+    "9999-12-31 23:30:00-01:00",
+    "01/05/2024",
+    "1 May 2024",
+    "yesterday",
+    "2024-05-01 08:30:00 or so",
+    "2024-05-01 08:30:00\n2024",
+    "2024-05-01-08-30",
+    "1714552200",
+    "٢٠٢٤-٠٥-٠١ ٠٨:٣٠:٠٠",
+    "-0001-11-30 00:00:01",
+    1714552200,
+    17.5,
+    True,
+    False,
+    [],
+    {},
+    ["2024-05-01"],
+    {"date": "2024-05-01"},
+]
+
+
+class Reports:
+    """What the normalizer reports: path, expected type and shape."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, str, str]] = []
+
+    def __call__(self, path: str, expected: str, shape: str) -> None:
+        self.all.append((path, expected, shape))
+
+
+@pytest.fixture
+def reports() -> Reports:
+    return Reports()
+
+
+def normalized(declared: dict[str, Any], value: Any, reports: Reports) -> Any:
+    """What becomes of a value in a field that is declared like this."""
+    record = {"field": value}
+    RecordNormalizer({"properties": {"field": declared}}, reports).normalize(record)
+    return record["field"]
+
+
+def nullable(name: str) -> dict[str, Any]:
+    return {"type": [name, "null"]}
+
+
+DATE = {"type": ["string", "null"], "format": "date-time"}
+
+
+class TestDates:
+    """A date becomes UTC in one form, nothing becomes null, and what is no date becomes the epoch."""
+
+    @pytest.mark.parametrize(("sent", "expected"), REAL_DATES)
+    def test_a_date_becomes_utc(self, reports: Reports, sent: str, expected: str) -> None:
+        assert to_utc(sent) == expected
+        assert normalized(DATE, sent, reports) == expected
+        assert reports.all == []
+
+    @pytest.mark.parametrize("sent", NO_DATE_SET)
+    def test_nothing_becomes_null(self, reports: Reports, sent: Any) -> None:
+        assert to_utc(sent) is None
+        assert normalized(DATE, sent, reports) is None
+        assert reports.all == []
+
+    @pytest.mark.parametrize("sent", ZERO_DATES)
+    def test_a_zero_date_becomes_the_epoch_in_silence(self, reports: Reports, sent: str) -> None:
+        with pytest.raises(ValueError, match="."):
+            to_utc(sent)
+        assert normalized(DATE, sent, reports) == EPOCH == "1970-01-01T00:00:00Z"
+        assert reports.all == []
+
+    @pytest.mark.parametrize("sent", NO_DATES)
+    def test_anything_else_becomes_the_epoch_and_is_reported(self, reports: Reports, sent: Any) -> None:
+        with pytest.raises(ValueError, match="."):
+            to_utc(sent)
+        assert normalized(DATE, sent, reports) == EPOCH
+        ((path, expected, _),) = reports.all
+        assert (path, expected) == ("field", "a date")
+
+    def test_a_missing_date_stays_missing(self, reports: Reports) -> None:
+        record: dict[str, Any] = {}
+        RecordNormalizer({"properties": {"field": DATE}}, reports).normalize(record)
+        assert record == {}
+
+
+CONVERTED = [
+    ("object", [], {}),
+    ("object", {}, {}),
+    ("object", {"left": "3"}, {"left": "3"}),
+    ("object", "", None),
+    ("object", None, None),
+    ("array", [], []),
+    ("array", ["en", 5, None], ["en", 5, None]),
+    ("array", {"0": "en", "2": "de"}, ["en", "de"]),
+    ("array", {}, []),
+    ("array", " ", None),
+    ("integer", 2, 2),
+    ("integer", "2", 2),
+    ("integer", " -2 ", -2),
+    ("integer", "+2", 2),
+    ("integer", "002", 2),
+    ("integer", 12.0, 12),
+    ("integer", "12.0", 12),
+    ("integer", "1e3", 1000),
+    ("integer", True, 1),
+    ("integer", False, 0),
+    ("integer", "", None),
+    ("integer", 2.0**53 - 1, 2**53 - 1),
+    ("integer", -(2.0**53) + 1, -(2**53) + 1),
+    ("integer", 9007199254740993, 9007199254740993),
+    ("integer", "9007199254740993", 9007199254740993),
+    ("integer", "-123456789012345678901234567890", -123456789012345678901234567890),
+    ("integer", "9" * 1000, 10**1000 - 1),
+    ("number", 1.5, 1.5),
+    ("number", 2, 2),
+    ("number", "2", 2),
+    ("number", "1.5", 1.5),
+    ("number", " 1. ", 1.0),
+    ("number", "-.5", -0.5),
+    ("number", "+0.25", 0.25),
+    ("number", "1e3", 1000.0),
+    ("number", "2.5E-10", 2.5e-10),
+    ("number", "123456789012345678901234567890", 123456789012345678901234567890),
+    ("number", True, 1),
+    ("number", " ", None),
+    ("string", "", ""),
+    ("string", " x ", " x "),
+    ("string", 5, "5"),
+    ("string", 0, "0"),
+    ("string", 1.5, "1.5"),
+    ("string", True, "true"),
+    ("string", False, "false"),
+    ("string", {"en": "Ü"}, '{"en":"Ü"}'),
+    ("string", ["a", 1, None], '["a",1,null]'),
+    ("string", [], "[]"),
+    ("string", {}, "{}"),
+    ("string", {"n": 10**30}, '{"n":1000000000000000000000000000000}'),
+    ("string", None, None),
+    ("boolean", True, True),
+    ("boolean", False, False),
+    ("boolean", 1, True),
+    ("boolean", 0, False),
+    ("boolean", "1", True),
+    ("boolean", "0", False),
+    ("boolean", " true ", True),
+    ("boolean", "FALSE", False),
+    ("boolean", "", None),
+]
+KEPT = [
+    ("object", "many", "aaaa"),
+    ("object", 5, "int"),
+    ("object", ["a"], "list"),
+    ("array", "en", "aa"),
+    ("array", 5, "int"),
+    ("integer", "two", "aaa"),
+    ("integer", 2.5, "float"),
+    ("integer", "2.5", "9.9"),
+    ("integer", 2.0**53, "float"),
+    ("integer", -(2.0**53), "float"),
+    ("integer", "1_000", "9_999"),
+    ("integer", "0x1F", "9a9a"),
+    ("integer", "٣", "9"),
+    ("integer", "--2", "--9"),
+    ("integer", [2], "list"),
+    ("integer", "9" * 5000, "9" * 40),
+    ("number", "a lot", "a aaa"),
+    ("number", "1,5", "9,9"),
+    ("number", ".", "."),
+    ("number", "NaN", "aaa"),
+    ("number", "Infinity", "aaaaaaaa"),
+    ("number", "1e999", "9a999"),
+    ("number", {"value": 1}, "dict"),
+    ("boolean", "yes", "aaa"),
+    ("boolean", 2, "int"),
+    ("boolean", [], "list"),
+]
+
+
+class TestTypes:
+    """A value is converted where its meaning is certain. Elsewhere it stays as it came, and is reported."""
+
+    @pytest.mark.parametrize(("declared", "sent", "expected"), CONVERTED)
+    def test_is_converted(self, reports: Reports, declared: str, sent: Any, expected: Any) -> None:
+        found = normalized(nullable(declared), sent, reports)
+
+        assert found == expected
+        assert type(found) is type(expected)
+        assert reports.all == []
+
+    @pytest.mark.parametrize(("declared", "sent", "shape"), KEPT)
+    def test_is_kept(self, reports: Reports, declared: str, sent: Any, shape: str) -> None:
+        assert normalized(nullable(declared), sent, reports) is sent
+        assert reports.all == [("field", f"type {declared}", shape)]
+
+    @pytest.mark.parametrize("declared", [{"type": "integer"}, {"type": ["null", "integer"]}])
+    def test_every_notation_of_a_type_is_read(self, reports: Reports, declared: dict[str, Any]) -> None:
+        assert normalized(declared, "2", reports) == 2
+
+    def test_a_field_without_a_type_and_an_undeclared_one_stay(self, reports: Reports) -> None:
+        record = {"any": "0000-00-00", "unknown": [], "field_7": 5, "": "no name"}
+        RecordNormalizer({"properties": {"any": {"description": "Any value."}}}, reports).normalize(record)
+        assert record == {"any": "0000-00-00", "unknown": [], "field_7": 5, "": "no name"}
+        assert reports.all == []
+
+
+class TestShapes:
+    """A report shows how a value looks, and nothing of what it says."""
+
+    @pytest.mark.parametrize(
+        ("sent", "shape"),
+        [
+            ("Ada-Zoë 42_x!", "aaa-aaa 99_a!"),
+            ("½ Ⅷ ²", "a a 9"),
+            ("हिन्दी", "aaaaaa"),
+            ("a\tb\nc", "aaaaa"),
+            ("~`@{}[]^|\\", "~`@{}[]^|\\"),
+            ("x" * 41, "a" * 40),
+        ],
+    )
+    def test_shape(self, reports: Reports, sent: str, shape: str) -> None:
+        normalized(nullable("integer"), sent, reports)
+        assert reports.all == [("field", "type integer", shape)]
+
+    def test_shape_of_no_date(self, reports: Reports) -> None:
+        normalized(DATE, "1 May 2024", reports)
+        assert reports.all == [("field", "a date", "9 aaa 9999")]
+
+
+class TestNested:
+    """Fields in objects and in lists of objects follow the same rules."""
+
+    def test_object(self, reports: Reports) -> None:
+        declared = {**nullable("object"), "properties": {"id": nullable("integer"), "when": DATE}}
+        value = {"id": "3", "when": "0000-00-00", "other": "4"}
+        assert normalized(declared, value, reports) == {"id": 3, "when": EPOCH, "other": "4"}
+        assert normalized(declared, [], reports) == {}
+        assert normalized(declared, None, reports) is None
+        assert reports.all == []
+
+    def test_list_of_objects(self, reports: Reports) -> None:
+        declared = {**nullable("array"), "items": {"type": "object", "properties": {"id": nullable("string")}}}
+        assert normalized(declared, [{"id": 3}, "other", None], reports) == [{"id": "3"}, "other", None]
+        assert normalized(declared, {"1": {"id": 3}}, reports) == [{"id": "3"}]
+        assert reports.all == []
+
+    def test_the_path_leads_to_the_field(self, reports: Reports) -> None:
+        inner = {"type": "object", "properties": {"id": nullable("integer"), "when": DATE}}
+        schema = {"properties": {"one": inner, "many": {**nullable("array"), "items": inner}}}
+        RecordNormalizer(schema, reports).normalize({"one": {"id": "x"}, "many": [{"when": "x"}]})
+        assert reports.all == [("one.id", "type integer", "a"), ("many[].when", "a date", "a")]
+
+
+KEYED = {
+    "required": ["id", "uuid"],
+    "properties": {"id": {"type": "integer", "x-aliases": ["idst", "user"]}, "uuid": {"type": "string"}},
+}
+
+
+class TestKeys:
+    """A key is there, in its type, and stands for one thing only."""
+
+    @pytest.mark.parametrize("sent", [13903, "13903", 13903.0])
+    def test_comes_out_in_its_type(self, reports: Reports, sent: Any) -> None:
+        record = {"id": sent, "uuid": 5}
+        RecordNormalizer(KEYED, reports).normalize(record)
+        assert record == {"id": 13903, "uuid": "5"}
+        assert type(record["id"]) is int
+
+    @pytest.mark.parametrize("record", [{"uuid": "a"}, {"uuid": "a", "id": None}, {"uuid": "a", "id": " "}])
+    def test_must_be_there(self, reports: Reports, record: dict[str, Any]) -> None:
+        with pytest.raises(MissingKeyError, match="^id$"):
+            RecordNormalizer(KEYED, reports).normalize(record)
+
+    def test_must_not_be_blank_text(self, reports: Reports) -> None:
+        with pytest.raises(MissingKeyError, match="^uuid$"):
+            RecordNormalizer(KEYED, reports).normalize({"id": 1, "uuid": ""})
+
+    def test_zero_is_a_key(self, reports: Reports) -> None:
+        record = {"id": "0", "uuid": 0}
+        RecordNormalizer(KEYED, reports).normalize(record)
+        assert record == {"id": 0, "uuid": "0"}
+
+    @pytest.mark.parametrize("sent", [2.0**53, 1.2345678901234568e29, 2.5, -(2.0**60)])
+    @pytest.mark.parametrize("field", ["id", "uuid"])
+    def test_must_not_be_a_number_that_stands_for_several(self, reports: Reports, field: str, sent: float) -> None:
+        with pytest.raises(InexactKeyError, match=f"^{field}$"):
+            RecordNormalizer(KEYED, reports).normalize({"id": 1, "uuid": "a", field: sent})
+
+    def test_two_that_differ_beyond_64_bits_stay_two(self, reports: Reports) -> None:
+        records = [{"id": f"1234567890123456789012345678{last}", "uuid": "a"} for last in (90, 91)]
+        for record in records:
+            RecordNormalizer(KEYED, reports).normalize(record)
+        assert [record["id"] for record in records] == [123456789012345678901234567890, 123456789012345678901234567891]
+
+    @pytest.mark.parametrize(
+        ("sent", "expected"),
+        [
+            ({"idst": "3"}, {"idst": "3", "id": 3}),
+            ({"user": 4, "idst": 3}, {"user": 4, "idst": 3, "id": 3}),
+            ({"id": 5, "idst": 3}, {"id": 5, "idst": 3}),
+        ],
+    )
+    def test_may_come_under_another_name(self, reports: Reports, sent: Any, expected: Any) -> None:
+        record = {"uuid": "a", **sent}
+        RecordNormalizer(KEYED, reports).normalize(record)
+        assert record == {"uuid": "a", **expected}
+
+
+class TestDeclaredFieldsOnly:
+    """With `x-declared-fields-only` a record keeps the fields of its schema."""
+
+    def test_others_are_discarded(self, reports: Reports) -> None:
+        normalizer = RecordNormalizer({**KEYED, "x-declared-fields-only": True}, reports)
+        for _ in range(2):
+            record = {"id": 1, "uuid": "a", "email": "ada@example.com", "field_3": "x", "user": 1}
+            normalizer.normalize(record)
+            assert record == {"id": 1, "uuid": "a"}
+        assert reports.all == []
+
+    def test_without_it_they_stay(self, reports: Reports) -> None:
+        record = {"id": 1, "uuid": "a", "email": "ada@example.com"}
+        RecordNormalizer(KEYED, reports).normalize(record)
+        assert record["email"] == "ada@example.com"
+
+
+class TestUndeclaredAdditionalFields:
+    """With `x-additional-fields`, a `field_<id>` that no schema declares passes, and is reported once."""
+
+    SCHEMA = {"x-additional-fields": True, "properties": {"id": {"type": "integer"}, "field_1": nullable("string")}}
+
+    def test_is_reported_once_and_passes(self, reports: Reports) -> None:
+        normalizer = RecordNormalizer(self.SCHEMA, reports)
+        for value in ("HR 7", 5):
+            record = {"id": 1, "field_1": True, "field_12": value, "label": "x", "my_field_9": "x", "field_x": "x"}
+            normalizer.normalize(record)
+            assert record["field_1"] == "true"
+            assert record["field_12"] is value
+        assert reports.all == [("field_12", UNDECLARED, "aa 9")]
+
+    def test_each_is_reported(self, reports: Reports) -> None:
+        normalizer = RecordNormalizer(self.SCHEMA, reports)
+        normalizer.normalize({"id": 1, "field_2": "x"})
+        normalizer.normalize({"id": 1, "field_3": "x"})
+        assert [path for path, _, _ in reports.all] == ["field_2", "field_3"]
+
+
+class TestAdditionalFieldProperties:
+    """Definitions of additional fields become properties of a schema, whatever the definitions hold."""
+
+    def test_of_a_user_field(self) -> None:
+        assert additional_field_properties([{"id": "12", "title": " Cost  center ", "type": "dropdown"}]) == {
+            "field_12": {
+                "type": ["string", "null"],
+                "title": "Cost center",
+                "description": 'Additional field "Cost center", of type dropdown.',
+            }
+        }
+
+    @pytest.mark.parametrize("names", [("id", "type", "name"), ("field_id", "type_field", "name_field")])
+    def test_of_a_course_field(self, names: tuple[str, str, str]) -> None:
+        definition = dict(zip(names, (3, "textfield", {"value": "Room", "values": []}), strict=True))
+        assert additional_field_properties([definition]) == {
+            "field_3": {
+                "type": ["string", "null"],
+                "title": "Room",
+                "description": 'Additional field "Room", of type textfield.',
+            }
+        }
+
+    def test_of_an_older_user_field(self) -> None:
+        assert list(additional_field_properties([{"id_field": 4, "title": "Room"}])) == ["field_4"]
+
+    @pytest.mark.parametrize("identifier", [None, "", "  ", "x", "1x", True, [], {}, -1, 1.5, "٣", 10**18])
+    def test_without_a_usable_id_is_skipped(self, identifier: Any) -> None:
+        found = additional_field_properties([{"id": identifier, "title": "A"}, {"title": "B"}, {"id": 2, "title": "C"}])
+        assert list(found) == ["field_2"]
+
+    @pytest.mark.parametrize("identifier", [0, "0", 999999999999999999, "7"])
+    def test_id_may_be_text_or_number(self, identifier: Any) -> None:
+        assert list(additional_field_properties([{"id": identifier}])) == [f"field_{identifier}"]
+
+    @pytest.mark.parametrize(
+        "label", [{"title": None}, {"title": ""}, {"title": " "}, {"title": 5}, {"name": {"value": None}}, {"name": []}]
+    )
+    def test_without_a_title(self, label: dict[str, Any]) -> None:
+        assert additional_field_properties([{"id": 12, "type": "text", **label}]) == {
+            "field_12": {"type": ["string", "null"], "description": "Additional field 12, of type text."}
+        }
+
+    @pytest.mark.parametrize("kind", [None, "", 5, [], {"a": 1}])
+    def test_without_a_type(self, kind: Any) -> None:
+        (declared,) = additional_field_properties([{"id": 12, "title": "Room", "type": kind}]).values()
+        assert declared["description"] == 'Additional field "Room".'
+
+    def test_a_long_title_is_cut(self) -> None:
+        (declared,) = additional_field_properties([{"id": 12, "title": "é" * 300}]).values()
+        assert declared["title"] == "é" * 200
+        assert declared["description"] == f'Additional field "{"é" * 200}".'
+
+    def test_the_first_of_two_with_one_id_counts(self) -> None:
+        found = additional_field_properties([{"id": 1, "title": "First"}, {"id": "1", "title": "Second"}, {"id": 2}])
+        assert [declared.get("title") for declared in found.values()] == ["First", None]
+
+    def test_none(self) -> None:
+        assert additional_field_properties([]) == {}
+
+    def test_values_become_text(self, reports: Reports) -> None:
+        schema = {"properties": additional_field_properties({"id": number} for number in range(8))}
+        values = ("", "a", 5, 1.5, True, None, {}, ["x"])
+        record = {f"field_{number}": value for number, value in enumerate(values)}
+        RecordNormalizer(schema, reports).normalize(record)
+        assert list(record.values()) == ["", "a", "5", "1.5", "true", None, "{}", '["x"]']
+
+
+class TestWhatAUserSees:
+    """Values that do not fit are warned of once for each stream and field, and never shown."""
+
+    def test_every_date_of_a_stream_is_normalized(self, docebo: Platform) -> None:
+        properties = streams()["users"]["schema_loader"]["schema"]["properties"]
+        dates = [name for name, declared in properties.items() if "format" in declared]
+        docebo.holds("manage/v1/user", {"user_id": "1", **dict.fromkeys(dates, "2024-05-01 08:30:00")})
+
+        (record,) = read("users").records("users")
+
+        assert len(dates) > 3
+        assert record == {"user_id": 1, **dict.fromkeys(dates, "2024-05-01T08:30:00Z")}
+
+    def test_a_warning_names_stream_and_field_once_and_no_value(self, docebo: Platform) -> None:
+        odd = {"last_update": "Ada, May", "creation_date": "Ada, May", "is_manager": "Ada"}
+        docebo.lists(
+            "manage/v1/user",
+            *(
+                a_page_with(*({"user_id": 10 * page + number, **odd} for number in range(5))).page(page, of=2)
+                for page in (1, 2)
+            ),
+        )
+        docebo.holds("learn/v1/external_training", {"training_id": 1, "from_date": "Ada"})
+
+        output = read("users", "external_training")
+
+        assert output.is_complete("users")
+        assert len(output.records("users")) == 10
+        assert all(record["is_manager"] == "Ada" for record in output.records("users"))
+        assert len(output.warnings()) == 4
+        for stream, field in [("users", name) for name in odd] + [("external_training", "from_date")]:
+            assert len(output.lines(stream, field)) == 1
+        assert "Ada" not in "".join(output.warnings())
+
+    def test_usual_and_zero_dates_are_silent(self, docebo: Platform) -> None:
+        sent = ["2024-05-01", None, "", "0000-00-00"]
+        docebo.holds("manage/v1/user", *({"user_id": n, "last_update": date} for n, date in enumerate(sent)))
+
+        output = read("users")
+
+        expected = ["2024-05-01T00:00:00Z", None, None, EPOCH]
+        assert [record.get("last_update") for record in output.records("users")] == expected
+        assert output.warnings() == []
+
+    def test_text_that_looks_like_a_date_stays(self, docebo: Platform) -> None:
+        fields = {"name": "0000-00-00 rollover", "code": "0000-00-00", "release": "2024-05-01 08:30:00", "since": "0"}
+        docebo.holds("learn/v1/courses", {"id_course": 1, **fields})
+
+        assert read("courses").records("courses") == [{"id_course": 1, **fields}]
