@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +19,7 @@ from airbyte_cdk.sources.streams.http.error_handlers.response_models import Erro
 from airbyte_cdk.utils.constants import ENV_REQUEST_CACHE_PATH
 from requests.utils import default_user_agent
 
-from source_docebo.errors import DoceboError, config_error, transient_error
+from source_docebo.errors import DoceboError, config_error, logger, transient_error
 from source_docebo.rate_limit import HourlyBudget, RateLimitGate
 from source_docebo.responses import host, retry_after_seconds
 from source_docebo.transport import (
@@ -30,8 +29,6 @@ from source_docebo.transport import (
     permanent_problem,
     redirect_target,
 )
-
-logger = logging.getLogger("airbyte.source_docebo")
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MAX_RETRYING_SECONDS = 300.0  # for all tries of a request, waits that Retry-After asks for excepted

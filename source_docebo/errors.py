@@ -9,6 +9,7 @@ from airbyte_cdk.models import AirbyteMessage, FailureType, StreamDescriptor
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
+logger = logging.getLogger("airbyte.source_docebo")
 MIN_SECRET_CHARACTERS = 4  # a shorter one would be found in half of all words
 _secrets: set[str] = set()
 
