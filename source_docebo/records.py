@@ -120,10 +120,10 @@ def to_utc(value: Any) -> str | None:
     if isinstance(value, str) and _USUAL_DATE.fullmatch(value):  # almost all: the rest costs five times as much
         datetime.fromisoformat(value)
         return value.replace(" ", "T") + "Z"
-    text = value.strip() if isinstance(value, str) else value
-    if text is None or (text == 0 and text is not False) or str(text).lower() in ("", "0", "null"):
+    text = "" if value is None else str(value).strip()
+    if text.lower() in ("", "0", "0.0", "null"):
         return None
-    match = _DATE.fullmatch(str(text))
+    match = _DATE.fullmatch(text)
     if match is None:
         raise ValueError("not a date")
     year, _, month, day, hour, minute, second, _, zone_minutes = match.groups("00")
@@ -176,52 +176,43 @@ def _shape(value: Any) -> str:
     return "".join("9" if c.isdigit() else c if c in kept else "a" for c in value[:_SHAPE_LENGTH])
 
 
-def _to_key(value: Any) -> str:
-    return _to_text(_to_integer(value) if isinstance(value, float) else value)
-
-
 def _to_integer(value: Any) -> int:
     number = value if isinstance(value, float) else _to_number(value)
-    # Beyond 2**53 a float stands for several integers.
-    if isinstance(number, float) and not (number.is_integer() and abs(number) < 2**53):
-        raise ValueError
-    return int(number)
+    if isinstance(number, int) or (number.is_integer() and abs(number) < 2**53):  # a greater one stands for several
+        return int(number)
+    raise ValueError
 
 
 def _to_number(value: Any) -> int | float:
-    if isinstance(value, int):
-        return int(value)  # also of a boolean
     match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError
-    return int(match[1]) if match[1] else float(match[0])
-
-
-def _to_boolean(value: Any) -> bool:
-    return _BOOLEANS[str(value).strip().lower()]
+    if match:
+        return int(match[1]) if match[1] else float(match[0])
+    if isinstance(value, int):  # a boolean too
+        return int(value)
+    raise ValueError
 
 
 def _to_object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) and value != []:
-        raise ValueError
-    return value or {}
+    if isinstance(value, dict) or value == []:
+        return value or {}
+    raise ValueError
 
 
 def _to_array(value: Any) -> list[Any]:
-    if not isinstance(value, (dict, list)):
-        raise ValueError
-    return list(value.values()) if isinstance(value, dict) else value  # PHP writes a list with gaps as an object
+    if isinstance(value, (dict, list)):
+        return value if isinstance(value, list) else list(value.values())  # PHP writes a list with gaps as an object
+    raise ValueError
 
 
 _to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-# For each declared type, the Python types that fit it, and the conversion of others. It raises ValueError in doubt.
+# For each declared type, the Python types that fit it, and the conversion of others: ValueError or KeyError in doubt.
 _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
     "date-time": ((), to_utc),
-    "key": ((str,), _to_key),
+    "key": ((str,), lambda value: _to_text(_to_integer(value) if isinstance(value, float) else value)),
     "string": ((str,), _to_text),
     "integer": ((int,), _to_integer),
     "number": ((int, float), _to_number),
-    "boolean": ((bool,), _to_boolean),
+    "boolean": ((bool,), lambda value: _BOOLEANS[str(value).strip().lower()]),
     "object": ((dict,), _to_object),
     "array": ((list,), _to_array),
 }

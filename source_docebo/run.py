@@ -131,7 +131,7 @@ def execute(args: list[str]) -> int:
             return 1
         paths = {name: getattr(parsed, name, None) for name in ("config", "catalog", "state")}
         given = {name: getattr(SourceDocebo, f"read_{name}")(path) for name, path in paths.items() if path}
-        for line in AirbyteEntrypoint(SourceDocebo(**given, config_path=paths["config"])).run(parsed):
+        for line in AirbyteEntrypoint(SourceDocebo(**given)).run(parsed):
             sys.stdout.write(f"{line}\n")
     except SystemExit as end:
         sys.stderr.write("".join(usage.getvalue().splitlines(keepends=True)[-1:]))
@@ -140,7 +140,7 @@ def execute(args: list[str]) -> int:
         trace = AirbyteTracedException.from_exception(error)
         if isinstance(error, AirbyteTracedException):
             trace = DoceboError(str(error), error.failure_type)
-        status = trace.as_connection_status_message() if args[0] == "check" else None
+        status = trace.as_connection_status_message() if args[:1] == ["check"] else None
         shown = status or trace.as_sanitized_airbyte_message()
         sys.stdout.write(f"{AirbyteEntrypoint.airbyte_message_to_string(shown)}\n")
         return 0 if status and not isinstance(error, UnusableFileError) else 1

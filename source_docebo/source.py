@@ -72,15 +72,12 @@ class SourceDocebo(YamlDeclarativeSource):
         catalog: ConfiguredAirbyteCatalog | None = None,
         config: Mapping[str, Any] | None = None,
         state: list[AirbyteStateMessage] | None = None,
-        config_path: str | None = None,
     ) -> None:
         for handler in logging.getLogger().handlers:
             handler.addFilter(drop_stack_trace)
         self._command: dict[str, Any] = {"streams": None}
         self._was_read = False
-        super().__init__(
-            path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path
-        )
+        super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
