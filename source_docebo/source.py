@@ -211,15 +211,15 @@ def _first_problem(error: SchemaValidationError) -> str:
 
 
 def _abandon(reference: "weakref.ref[SourceDocebo]") -> None:
-    """Ends the threads of a read that nobody continues: waits for pages fail, and so does passing a record on."""
+    """Ends the threads of a read that nobody continues: passing a record on fails, and so do waits for pages."""
     if source := reference():
-        Client.of(source._config).close()
         queue = source._concurrent_source._queue
         queue.put = _reject_record  # type: ignore[method-assign]
         with queue.mutex:
             queue.queue.clear()
             queue.not_full.notify_all()
         source._concurrent_source._threadpool._shutdown()
+        Client.of(source._config).close()  # last: a thread that it wakes must not request another page
 
 
 def _reject_record(*_: Any, **__: Any) -> NoReturn:
