@@ -49,9 +49,10 @@ class BoundedState(StateMigration):
         if since and since <= now:
             return {self.cursor_field: since, _STARTED_AT: now}
         if stream_state:
+            problem = "a date in the future" if since else "no date"
             Client.of(self.config).warn_once(
                 (self.name, "state"),
-                f"Stream {self.name}: the state of the last sync holds {'a date in the future' if since else 'no date'}. "
-                "Everything is read again. If the date is in the future, check the clock of this computer.",
+                f"Stream {self.name}: the state of the last sync holds {problem}, so everything is read "
+                "again. If that happens at every sync, check the clock of this computer.",
             )
         return {_STARTED_AT: now}
