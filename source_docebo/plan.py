@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,16 +20,15 @@ from airbyte_cdk.sources.types import StreamSlice
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo import plan_report
-from source_docebo.client import COMMAND
+from source_docebo.client import COMMAND, Client
 from source_docebo.components import DoceboRequester
 from source_docebo.errors import DoceboError
 from source_docebo.plan_report import AT_LEAST, ESTIMATE, Count, StreamPlan
 from source_docebo.records import InexactKeyError, MissingKeyError, RecordNormalizer, additional_field_properties
 from source_docebo.responses import Page, PageToken, host
-from source_docebo.source import SourceDocebo
+from source_docebo.source import CHECK_SECONDS, SourceDocebo
 
 MAX_REQUESTS = 30  # retries and the token included
-MAX_SECONDS = 30  # for everything: somebody waits for it
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _ADDITIONAL_FIELD = re.compile(r"field_\d+", re.ASCII)
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "dict": "object", "list": "array"}
@@ -45,9 +45,8 @@ def plan(config: Mapping[str, Any], as_json: bool) -> int:
     """
     source = SourceDocebo(config=config)
     configured = source.configure(config, "")
-    (sys.stderr if as_json else sys.stdout).write(
-        f"This sends at most {MAX_REQUESTS} requests to Docebo, and takes at most {MAX_SECONDS} seconds.\n\n"
-    )
+    announcement = f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n"
+    (sys.stderr if as_json else sys.stdout).write(announcement)
     with _without_logs():
         plans = Planner(source.resolved_manifest["streams"], configured).plan()
     per_hour = int(configured.get("calls_per_hour") or 0)
@@ -60,9 +59,10 @@ class Planner:
     """Reads the first page of each stream, of a child stream that of its first parents."""
 
     def __init__(self, streams: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> None:
-        command = {"id": uuid.uuid4().hex, "deadline_seconds": MAX_SECONDS}
+        command = {"id": uuid.uuid4().hex, "deadline_seconds": CHECK_SECONDS}
         # Not what the user allows for an hour: the limit here is that of all requests of this command.
         self._config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
+        self._client = Client.of(self._config)
         self._streams = {stream["name"]: stream for stream in streams}
         factory = ModelToComponentFactory()
         self._requesters: dict[str, DoceboRequester] = {
@@ -83,6 +83,7 @@ class Planner:
         with ThreadPoolExecutor(int(self._config["num_workers"])) as executor:
             # Parents before children, definitions of additional fields before records that hold them.
             for names in (lists & definitions, lists - definitions, children):
+                self._client._deadline = time.monotonic() + CHECK_SECONDS  # somebody waits for the plan
                 self._plans.update(zip(names, executor.map(self._plan_stream, names), strict=True))
         return [self._plans[name] for name in sorted(self._plans)]
 
@@ -248,7 +249,7 @@ def _unknown_and_absent(
 
 def _shown(path: str) -> str:
     """A field's name; what is no usual name may be somebody's data."""
-    return path if _NAME.fullmatch(path.replace("[]", "")) else "(a name that is no identifier)"
+    return path if _NAME.fullmatch(path.replace("[]", "")) else "<unusual name>"
 
 
 def _extent(page: Page, page_size: int | None) -> tuple[Count, Count]:
