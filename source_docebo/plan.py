@@ -21,10 +21,10 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo import plan_report
 from source_docebo.client import COMMAND, Client
-from source_docebo.components import DoceboRequester
 from source_docebo.errors import DoceboError
 from source_docebo.plan_report import AT_LEAST, ESTIMATE, Count, StreamPlan
 from source_docebo.records import InexactKeyError, MissingKeyError, RecordNormalizer, additional_field_properties
+from source_docebo.requester import DoceboRequester
 from source_docebo.responses import Page, PageToken, host
 from source_docebo.source import CHECK_SECONDS, SourceDocebo
 
@@ -110,6 +110,9 @@ class Planner:
                 )
         except NoParentError as error:
             found.readable, found.problem = "not tried", str(error)
+        except Exception as error:  # one stream must not cost the others; its message might hold data
+            found.readable = "no"
+            found.problem = f"The connector has an error ({type(error).__name__}). Please tell its authors."
         return found
 
     def _plan_child(self, found: StreamPlan) -> None:
@@ -149,7 +152,7 @@ class Planner:
     def _page(self, name: str, stream_slice: StreamSlice) -> Page:
         """The first page. Raises DoceboError if it cannot be read, also where a sync would skip the parent."""
         requester = self._requesters[name]
-        progress = requester._progress
+        progress = requester.progress
         page_size = self._page_size(name)
         params = {"page": PageToken(), "page_size": page_size} if page_size else {}
         page = requester.send_request(stream_slice=stream_slice, request_params=params) or Page([])
@@ -191,8 +194,8 @@ class Planner:
 
     def _without_private_parts(self, message: str, name: str) -> str:
         """A message without the platform's address, its paths and Docebo's own words, which may name people."""
-        text = re.sub(r" Docebo says: .*?(?= \(GET )", "", message, flags=re.DOTALL)
-        text = re.sub(r" \(GET [^)]*\)", "", text).removeprefix(f"Stream {name}: ")
+        text = message.partition(" Docebo says: ")[0].removeprefix(f"Stream {name}: ")
+        text = re.sub(r" \(GET [^)]*\)", "", text)
         return text.replace(host(self._config["base_url"]), "The platform")
 
 
