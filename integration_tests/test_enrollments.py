@@ -152,7 +152,9 @@ class TestIncremental:
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault(change, path=PATH, page=2, times=1))
             first = read(connector, sandbox)
+            requests_of(sandbox)
             second = read(connector, sandbox, first.last_states())
+            assert "updated_from" in requests_of(sandbox)[0]
         assert any(record.get("date_last_updated", "") > f"{now:%Y-%m-%dT%H:%M:%SZ}" for record in deduplicated(first))
         assert_same_enrollments(tenant, first, second)
 
