@@ -1,6 +1,8 @@
 """The command `plan`: which streams can be read, what a full sync costs, and where records differ from the schemas."""
 
+import argparse
 import copy
+import io
 import logging
 import math
 import re
@@ -10,13 +12,14 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 from airbyte_cdk.sources.declarative.interpolation.interpolated_boolean import InterpolatedBoolean
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import CustomRequester
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.sources.types import StreamSlice
+from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo import plan_report
@@ -36,6 +39,26 @@ _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean
 
 class NoParentError(Exception):
     """A child stream cannot be tried: there is no parent record to read it from."""
+
+
+def main(args: list[str]) -> int:
+    """Runs the command with its arguments. Returns the exit code; what went wrong is one line on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="source-docebo plan", description=f"Estimates a full sync, with at most {MAX_REQUESTS} requests to Docebo."
+    )
+    parser.add_argument("--config", required=True, help="path to the json configuration file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    usage = io.StringIO()
+    try:
+        with redirect_stderr(usage):
+            parsed = parser.parse_args(args)
+        return plan(SourceDocebo.read_config(parsed.config), parsed.json)
+    except SystemExit as end:
+        sys.stderr.write("".join(usage.getvalue().splitlines(keepends=True)[-1:]))
+        return 1 if end.code else 0
+    except AirbyteTracedException as error:
+        sys.stderr.write(f"{filter_secrets(str(error))}\n")
+        return 1
 
 
 def plan(config: Mapping[str, Any], as_json: bool) -> int:

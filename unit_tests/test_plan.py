@@ -1,17 +1,18 @@
 """The command `plan`: its estimates, its report, and what it says of a platform that rate limits or fails."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import requests_mock
 
-from source_docebo.plan import MAX_REQUESTS, Planner, _extent, plan
+from source_docebo.plan import MAX_REQUESTS, Planner, _extent, main, plan
 from source_docebo.plan_report import AT_LEAST, ESTIMATE, Count, StreamPlan, as_json, as_text
 from source_docebo.responses import Page
 from source_docebo.source import CHECK_SECONDS, SourceDocebo
-from unit_tests.builders import PLATFORM, Answer, ConfigBuilder, Platform, a_page_with, refusal
+from unit_tests.builders import PLATFORM, Answer, ConfigBuilder, Platform, a_page_with, no_token, refusal
 from unit_tests.conftest import Time
 
 
@@ -29,6 +30,52 @@ def paths() -> list[str]:
 
 def page(came: int, **words: Any) -> Page:
     return Page([{"id": number} for number in range(came)], **words)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("args", "words"),
+        [
+            ([], "the following arguments are required: --config"),
+            (["--config"], "argument --config: expected one argument"),
+            (["--config", "missing.json"], "The file missing.json does not exist. Correct the path."),
+            (["--config", "x.json", "--catalog", "y.json"], "unrecognized arguments: --catalog y.json"),
+        ],
+    )
+    def test_what_is_wrong_is_one_line(self, args: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(args) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert words in line
+
+    def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--help"]) == 0
+        assert "at most 30 requests" in " ".join(capsys.readouterr().out.split())
+
+    def test_credentials_that_docebo_rejects(
+        self, docebo: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        docebo.issues(no_token("invalid_client", 401))
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
+        assert main(["--config", str(config)]) == 1
+        printed = capsys.readouterr()
+        assert printed.out == "This sends at most 30 requests to Docebo.\n\n"
+        (line,) = printed.err.splitlines()
+        assert line.startswith("Signing in to Docebo failed. Docebo does not know this client_id")
+
+    def test_json_is_all_that_is_printed(
+        self, docebo: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for path in paths():
+            docebo.holds(path)
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
+        assert main(["--config", str(config), "--json"]) == 0
+        assert set(json.loads(capsys.readouterr().out)) == {
+            *("version", "airbyte_cdk", "python", "date", "streams", "total")
+        }
 
 
 class TestExtent:
