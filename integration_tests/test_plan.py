@@ -86,10 +86,23 @@ class TestReport:
             assert table[stream][:3] == expected
             assert table[stream][3:] == [f"{requests * 60 / rate:.1f}" for rate in (1000, 300)]
         assert table["course_learning_objects"][2] == "120"
+        eligible = sum(tenant.eligible("sessions", number) for number in range(120))
+        assert 0 < eligible < 120
+        assert table["sessions"][2] == f"≥{eligible}"
         assert table["course_enrollments"][2].startswith("~")
         assert table["group_members"][2] == "≥3"
         total = int(table["All, and an access token"][0].strip("~≥").replace(",", ""))
         assert total == pytest.approx(tenant.minimum_requests(), rel=0.25)
+
+    def test_parents_of_which_one_page_was_read(self, connector: Connector) -> None:
+        tenant = Tenant(seed=80, courses=430)
+        with Sandbox(tenant) as sandbox:
+            table = rows(plan(connector, sandbox))
+        assert table["course_learning_objects"][2] == "430"
+        assert table["course_enrollments"][2].startswith("~")
+        eligible = sum(tenant.eligible("sessions", number) for number in range(430))
+        assert table["sessions"][2].startswith("~")
+        assert int(table["sessions"][2].lstrip("~")) == pytest.approx(eligible, rel=0.1)
 
     def test_for_machines(self, connector: Connector) -> None:
         tenant = Tenant(seed=82)

@@ -116,10 +116,8 @@ class Planner:
             if "partition_router" in self._streams[name]["retriever"]:
                 self._plan_child(found)
             else:
-                cursor = self._streams[name].get("incremental_sync", {})
-                page = self._page(
-                    name, StreamSlice(partition={}, cursor_slice={"start_time": cursor.get("start_datetime", "")})
-                )
+                start = self._streams[name].get("incremental_sync", {}).get("start_datetime", "")
+                page = self._page(name, StreamSlice(partition={}, cursor_slice={"start_time": start}))
                 found.records, found.requests = _extent(page, self._page_size(name))
                 self._compare(found, page.records)
         except DoceboError as error:
@@ -127,10 +125,8 @@ class Planner:
             found.readable = f"no ({status[1] or status[2]})" if status else "no"
             found.problem = self._without_private_parts(str(error), name)
             if "calls_per_hour allows" in found.problem:
-                found.readable, found.problem = (
-                    "not tried",
-                    "The requests of this command are used up. Try again later.",
-                )
+                found.readable = "not tried"
+                found.problem = "The requests of this command are used up. Try again later."
         except NoParentError as error:
             found.readable, found.problem = "not tried", str(error)
         except Exception as error:  # one stream must not cost the others; its message might hold data
@@ -157,8 +153,8 @@ class Planner:
         if page.batches:  # the group cannot be read: its first parent shows why
             keys = keys[:1]
             page = self._page(found.name, _partition(link, keys))
-        is_whole = total.value <= len(seen)
-        total = Count(len(parents)) if is_whole else Count(round(total.value * len(parents) / len(seen)), ESTIMATE)
+        share, is_whole = len(parents) / len(seen), total.value <= len(seen)
+        total = Count(round(total.value * share), total.sign if is_whole or share == 1 else ESTIMATE)
         records, requests = _extent(page, self._page_size(found.name))
         groups = math.ceil(total.value / group_size)
         sample_is_all = total == Count(len(keys))
