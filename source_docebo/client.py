@@ -270,9 +270,11 @@ def _dismiss(tasks: "SimpleQueue[Callable[[], None] | None]", workers: int) -> N
 
 
 def _fulfill(future: "Future[Any]", fetch: Callable[[str], Any], url: str) -> None:
-    if future.set_running_or_notify_cancel():
-        with contextlib.suppress(InvalidStateError):  # the client was closed meanwhile
+    with contextlib.suppress(InvalidStateError, RuntimeError):  # the client was closed meanwhile
+        if future.set_running_or_notify_cancel():
             try:
-                future.set_result(fetch(url))
+                result = fetch(url)
             except BaseException as error:
                 future.set_exception(error)
+            else:
+                future.set_result(result)
