@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as DeadlineExceeded
-from queue import SimpleQueue
 from tempfile import SpooledTemporaryFile
-from threading import Lock, Thread
+from threading import Lock, Semaphore, Thread
 from typing import Any, ClassVar, NamedTuple, TypeVar
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakValueDictionary
 
 import requests
 from airbyte_cdk.models import FailureType
@@ -57,7 +56,7 @@ class RetryPolicy(NamedTuple):
 
 
 class Client:
-    """Shared by all streams of a sync: one session, one rate limit, `num_workers` threads."""
+    """Shared by all streams of a sync: one session, one rate limit, `num_workers` requests at a time."""
 
     _running: ClassVar["WeakValueDictionary[str, Client]"] = WeakValueDictionary()
     _building: ClassVar[Lock] = Lock()
@@ -94,11 +93,7 @@ class Client:
         self._session = Session(self.workers)
         # Read once: requests looks through the environment for proxies and certificates at every request.
         self._settings = self._session.merge_environment_settings(config["base_url"], {}, False, None, None)
-        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        # Daemon threads: those of an executor would keep the process alive through a wait of an hour.
-        for number in range(self.workers):
-            Thread(target=_work, args=(self._tasks,), name=f"docebo-request-{number}", daemon=True).start()
-        finalize(self, _dismiss, self._tasks, self.workers)
+        self._concurrency = Semaphore(self.workers)
 
     def common(self, name: str, create: Callable[[], _Result]) -> _Result:
         """What the components of this sync have in common under a name, created on first use."""
@@ -227,7 +222,9 @@ class Client:
         future: Future[Any] = Future()
         self._pending.add(future)
         future.add_done_callback(self._pending.discard)
-        self._tasks.put(lambda: _fulfill(future, fetch, url))
+        # A daemon thread each: those of an executor would keep the process alive through a wait of an hour, and spread
+        # the memory of large pages over as many heaps.
+        Thread(target=_fulfill, args=(future, fetch, url, self._concurrency), daemon=True).start()
         return future
 
 
@@ -258,19 +255,8 @@ class BodyStore:
             return body
 
 
-def _work(tasks: "SimpleQueue[Callable[[], None] | None]") -> None:
-    while task := tasks.get():
-        task()
-        del task  # it refers to the client
-
-
-def _dismiss(tasks: "SimpleQueue[Callable[[], None] | None]", workers: int) -> None:
-    for _ in range(workers):
-        tasks.put(None)
-
-
-def _fulfill(future: "Future[Any]", fetch: Callable[[str], Any], url: str) -> None:
-    with contextlib.suppress(InvalidStateError, RuntimeError):  # the client was closed meanwhile
+def _fulfill(future: "Future[Any]", fetch: Callable[[str], Any], url: str, concurrency: Semaphore) -> None:
+    with concurrency, contextlib.suppress(InvalidStateError, RuntimeError):  # the client was closed meanwhile
         if future.set_running_or_notify_cancel():
             try:
                 result = fetch(url)

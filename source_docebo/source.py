@@ -35,6 +35,7 @@ from source_docebo.client import Client
 from source_docebo.errors import UnusableFileError, config_error, drop_stack_trace, mask
 
 CHECK_SECONDS = 20  # Airbyte's UI waits for a check, so it retries no longer than this
+MAX_QUEUED_RECORDS = 500
 _HERE = Path(__file__).parent
 # In a wheel the manifest lies beside this file; in a checkout, above the package.
 MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manifest.yaml") if path.is_file())
@@ -78,6 +79,8 @@ class SourceDocebo(YamlDeclarativeSource):
         self._command: dict[str, Any] = {"streams": None}
         self._was_read = False
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
+        # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
+        self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
