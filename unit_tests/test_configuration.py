@@ -18,7 +18,7 @@ def assert_rejected(output: Output, docebo: Platform, field: str) -> None:
     ((failure_type, message),) = output.errors()
     assert failure_type.value == "config_error"
     assert f"the field {field} " in message
-    assert not docebo.was_asked
+    assert not docebo.was_requested
     assert output.records("users") == []
     assert "the-client-secret" not in output.text
     assert "the-password" not in output.text
@@ -64,15 +64,15 @@ class TestBaseUrl:
         ],
     )
     def test_accepted(self, mocker: requests_mock.Mocker, pasted: str, address: str) -> None:
-        docebo = Platform(mocker, address).holds(USERS, {"user_id": "1"})
+        docebo = Platform(mocker, address).serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
 
-        assert output.records("users") == [{"user_id": "1"}]
+        assert output.records("users") == [{"user_id": 1}]
         assert output.is_complete("users")
         (sent,) = docebo.requests_for(USERS)
         assert sent.url.split("?")[0] == f"{address}/{USERS}"
-        assert len(docebo.forms_for_tokens()) == 1
+        assert len(docebo.token_forms()) == 1
 
     @pytest.mark.parametrize(
         "pasted",
@@ -219,23 +219,23 @@ class TestFields:
         ],
     )
     def test_numbers_at_the_borders_are_accepted(self, docebo: Platform, field: str, number: int) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_field(field, number).build())
 
-        assert output.records("users") == [{"user_id": "1"}]
+        assert output.records("users") == [{"user_id": 1}]
         assert output.is_complete("users")
 
     @pytest.mark.parametrize(("field", "number"), [("num_workers", 8.0), ("calls_per_hour", 800.0)])
     def test_a_whole_number_may_have_a_decimal_point(self, docebo: Platform, field: str, number: float) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_field(field, number).build())
 
         assert output.is_complete("users")
 
     def test_unknown_fields_are_ignored(self, docebo: Platform) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_field("start_date", "2024-01-01").build())
 
@@ -244,11 +244,11 @@ class TestFields:
 
 def test_a_stream_that_does_not_exist_fails_after_the_others(docebo: Platform) -> None:
     """The CDK ignores it; the connector names it, so that no table stays empty unnoticed."""
-    docebo.holds(USERS, {"user_id": "1"})
+    docebo.serves(USERS, {"user_id": 1})
 
     output = read("users", "webinars")
 
-    assert output.records("users") == [{"user_id": "1"}]
+    assert output.records("users") == [{"user_id": 1}]
     assert output.is_complete("users")
     ((failure_type, message),) = output.errors()
     assert failure_type.value == "config_error"

@@ -6,7 +6,7 @@ import requests_mock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unit_tests.builders import PageBuilder, Platform, a_page_with, read
+from unit_tests.builders import PageBuilder, Platform, page_with, read
 
 USERS = "manage/v1/user"
 FEW = settings(
@@ -20,7 +20,7 @@ FEW = settings(
 @st.composite
 def _lists(draw: st.DrawFn) -> tuple[list[PageBuilder], list[str]]:
     """A list in pages, each well formed, that tells its end in one of the ways that Docebo has; and its keys."""
-    sizes = draw(st.lists(st.sampled_from([0, 1, 2, 7, 199, 200]), min_size=1, max_size=6))
+    sizes = draw(st.serves_pages(st.sampled_from([0, 1, 2, 7, 199, 200]), min_size=1, max_size=6))
     tells_more = draw(st.sampled_from(["rightly", "always", "never"]))
     tells_count = draw(st.booleans()) if tells_more == "rightly" else True
     if not tells_count:
@@ -39,7 +39,7 @@ def _lists(draw: st.DrawFn) -> tuple[list[PageBuilder], list[str]]:
         if has_silent_pages and draw(st.booleans()):
             more = None
         pages.append(
-            a_page_with(*records).saying(
+            page_with(*records).with_paging(
                 current_page=counted(number),
                 current_page_size=draw(st.sampled_from([None, counted(200)])),
                 has_more_data=more,
@@ -49,7 +49,7 @@ def _lists(draw: st.DrawFn) -> tuple[list[PageBuilder], list[str]]:
         )
     if tells_count or tells_more == "always":
         # What Docebo answers to a request beyond the end; nobody should read it.
-        pages.append(a_page_with({"user_id": "beyond the end"}).saying(has_more_data=spelt(True)))
+        pages.append(page_with({"user_id": "beyond the end"}).with_paging(has_more_data=spelt(True)))
     return pages, keys
 
 
@@ -62,7 +62,7 @@ def _silent_lists(draw: st.DrawFn) -> tuple[list[PageBuilder], list[str]]:
     for number, size in enumerate([*[200] * full, rest], start=1):
         records = [{"user_id": f"{number}-{place}"} for place in range(size)]
         keys += [record["user_id"] for record in records]
-        page = a_page_with(*records).saying(
+        page = page_with(*records).with_paging(
             current_page=None, current_page_size=None, has_more_data=None, total_page_count=None
         )
         pages.append(page.as_bare_list() if bare else page)
@@ -77,7 +77,7 @@ class TestPages:
     def test_any_list(self, drawn: tuple[list[PageBuilder], list[str]]) -> None:
         pages, keys = drawn
         with requests_mock.Mocker(case_sensitive=True) as mocker:
-            docebo = Platform(mocker).lists(USERS, *pages)
+            docebo = Platform(mocker).serves_pages(USERS, *pages)
             output = read("users")
 
         assert output.errors() == []

@@ -38,8 +38,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def platform(docebo: Platform) -> Platform:
-    docebo.holds(COURSES, {"id_course": 1})
-    return docebo.holds(USERS, {"user_id": "1"})
+    docebo.serves(COURSES, {"id_course": 1})
+    return docebo.serves(USERS, {"user_id": 1})
 
 
 def records(messages: Any) -> list[AirbyteMessage]:
@@ -77,7 +77,7 @@ class TestCommand:
             assert len(records(source.read(logger, config, CATALOG, []))) == 1
         assert len(records(SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, []))) == 1
         assert len({command["id"] for command in commands}) == 3
-        assert len(platform.forms_for_tokens()) == 3
+        assert len(platform.token_forms()) == 3
 
     @pytest.mark.parametrize("field", ["__command", "answer_within_seconds"])
     @pytest.mark.parametrize("value", [{"deadline_seconds": 0, "id": "mine"}, "test_read", 0, None])
