@@ -271,6 +271,7 @@ class TestEachList:
     """Each list is requested with its parameters, page after page, and every record is emitted once."""
 
     def test_reads_three_pages(self, docebo: Platform, case: Case) -> None:
+        docebo.serves("manage/v1/user_fields", {"id": 7}, {"id": 8})
         docebo.serves_pages(
             case.path,
             PageBuilder().with_records(case.numbered(1), case.numbered(2)).page(1, of=3),
