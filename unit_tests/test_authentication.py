@@ -1,21 +1,23 @@
-"""Signing in: what is sent to the token endpoint, how often, and what a error_response tells."""
+"""Signing in, at the front door: the forms of both grants, one token for a sync, and what a rejection means."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from unit_tests.builders import (
-    Response,
     ConfigBuilder,
     Platform,
-    page_with,
-    token_response,
-    token_error,
-    read,
+    Response,
     error_response,
+    page_with,
+    read,
+    token_error,
+    token_response,
 )
+from unit_tests.conftest import Time
 
 USERS = "manage/v1/user"
+BRANCHES = "manage/v1/orgchart"
 
 AWKWARD_TEXTS = [
     "1e5",
@@ -84,28 +86,22 @@ class TestGrants:
 
 
 class TestSecrets:
-    """What a person types reaches Docebo exactly, and is told to nobody else."""
+    """What a person types reaches Docebo exactly, and is shown nowhere."""
 
-    @pytest.mark.parametrize("text", AWKWARD_TEXTS)
-    def test_awkward_texts_arrive_as_typed(self, docebo: Platform, text: str) -> None:
-        docebo.serves(USERS, {"user_id": 1})
-        config = ConfigBuilder().with_password_grant(client_id=text, client_secret=text, username=text, password=text)
+    @pytest.mark.parametrize("first", range(0, len(AWKWARD_TEXTS), 4))
+    def test_awkward_texts_arrive_as_typed(self, docebo: Platform, first: int) -> None:
+        texts = (AWKWARD_TEXTS * 2)[first : first + 4]
+        typed = dict(zip(("client_id", "client_secret", "username", "password"), texts, strict=True))
+        docebo.serves(BRANCHES, {"id": 1})
 
-        output = read("users", config=config.build())
+        output = read("branches", config=ConfigBuilder().with_password_grant(**typed).build())
 
         (form,) = docebo.token_forms()
-        assert dict(form) == {
-            "grant_type": "password",
-            "client_id": text,
-            "client_secret": text,
-            "scope": "api",
-            "username": text,
-            "password": text,
-        }
-        assert output.is_complete("users")
+        assert dict(form) == {"grant_type": "password", "scope": "api", **typed}
+        assert output.is_complete("branches")
 
     @pytest.mark.parametrize("debug", [False, True])
-    def test_no_output_of_a_good_read_holds_them(self, docebo: Platform, debug: bool) -> None:
+    def test_no_output_of_a_complete_read_holds_them(self, docebo: Platform, debug: bool) -> None:
         docebo.issues(token_response("first-token-value"), token_response("second-token-value"))
         docebo.responds(USERS, error_response(401, "expired"), page_with({"user_id": 1}).build())
         config = ConfigBuilder().with_password_grant(client_secret="sesame-one", password="sesame-two").build()
@@ -116,9 +112,8 @@ class TestSecrets:
         assert "Finished syncing" in output.text
         assert not _found(output.text, "sesame-one", "sesame-two", "first-token-value", "second-token-value")
 
-    @pytest.mark.parametrize("debug", [False, True])
     @pytest.mark.parametrize(
-        "answer",
+        "response",
         [
             token_error("invalid_client"),
             token_error("invalid_grant"),
@@ -128,18 +123,18 @@ class TestSecrets:
         ],
         ids=["client", "user", "echo", "html", "overload"],
     )
-    def test_no_output_of_a_failed_read_holds_them(self, docebo: Platform, answer: Response, debug: bool) -> None:
-        docebo.issues(answer)
+    def test_no_output_of_a_failed_read_holds_them(self, docebo: Platform, response: Response) -> None:
+        docebo.issues(response)
         config = ConfigBuilder().with_password_grant(client_secret="sesame-one", password="sesame-two").build()
 
-        output = read("users", config=config, debug=debug)
+        output = read("users", config=config, debug=True)
 
         assert output.errors()
         assert not _found(output.text, "sesame-one", "sesame-two")
 
 
 class TestToken:
-    """One token serves the whole sync, and is renewed when its time is over or when Docebo refuses it."""
+    """One token serves the whole sync, and is renewed when it expires or when Docebo rejects it."""
 
     def test_one_for_several_streams_and_their_parents(self, docebo: Platform) -> None:
         docebo.serves(USERS, {"user_id": 1})
@@ -154,7 +149,7 @@ class TestToken:
         assert all(output.is_complete(stream) for stream in streams)
         assert len(docebo.token_forms()) == 1
 
-    def test_a_refused_token_is_renewed_and_the_request_made_again(self, docebo: Platform) -> None:
+    def test_a_rejected_token_is_renewed_and_the_request_repeated(self, docebo: Platform) -> None:
         docebo.issues(token_response("old"), token_response("new"))
         docebo.responds(USERS, error_response(401, "expired"), page_with({"user_id": 1}).build())
 
@@ -164,7 +159,7 @@ class TestToken:
         assert output.is_complete("users")
         assert [sent.headers["Authorization"] for sent in docebo.requests_for(USERS)] == ["Bearer old", "Bearer new"]
 
-    def test_a_token_that_is_always_refused_fails_the_stream(self, docebo: Platform) -> None:
+    def test_tokens_that_are_always_rejected_fail_the_stream(self, docebo: Platform) -> None:
         docebo.responds(USERS, error_response(401, "Unauthorized"))
 
         output = read("users")
@@ -175,17 +170,19 @@ class TestToken:
         assert "OAuth app" in message
         assert output.is_incomplete("users")
 
-    def test_a_token_whose_time_is_over_is_not_used(self, docebo: Platform) -> None:
-        docebo.issues(token_response("short", expires_in=0), token_response("long"))
-        docebo.serves_pages(USERS, *(page_with({"user_id": str(page)}).page(page, of=2) for page in (1, 2)))
+    def test_an_expired_token_is_not_used(self, docebo: Platform) -> None:
+        docebo.issues(token_response("short", expires_in=60), token_response("long"))
+        overloaded = error_response(503, "Later", headers={"Retry-After": "58"})
+        docebo.responds(BRANCHES, overloaded, page_with({"id": 1}).build())
 
-        output = read("users")
+        output = read("branches")
 
-        assert output.is_complete("users")
-        assert [sent.headers["Authorization"] for sent in docebo.requests_for(USERS)] == ["Bearer short", "Bearer long"]
+        assert output.is_complete("branches")
+        used = [sent.headers["Authorization"] for sent in docebo.requests_for(BRANCHES)]
+        assert used == ["Bearer short", "Bearer long"]
 
-    @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-    def test_a_token_endpoint_that_is_overloaded_is_asked_again(self, docebo: Platform, status: int) -> None:
+    @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+    def test_an_overloaded_token_endpoint_is_retried(self, docebo: Platform, status: int) -> None:
         docebo.issues(error_response(status, "Later"), error_response(status, "Later"), token_response())
         docebo.serves(USERS, {"user_id": 1})
 
@@ -195,19 +192,22 @@ class TestToken:
         assert output.is_complete("users")
         assert len(docebo.token_forms()) == 3
 
-    def test_a_token_endpoint_that_always_says_how_long_to_wait_is_given_up(self, docebo: Platform) -> None:
+    def test_a_token_endpoint_that_stays_overloaded_fails_the_stream_after_five_minutes(
+        self, docebo: Platform, clock: Time
+    ) -> None:
         docebo.issues(error_response(503, "Later", headers={"Retry-After": "1"}))
 
-        output = read("users")
+        output = read("branches")
 
         ((failure_type, message),) = output.errors()
         assert failure_type.value == "transient_error"
-        assert "Tried 20 times. Sync again later" in message
-        assert len(docebo.token_forms()) == 20
+        assert f"Tried {len(docebo.token_forms())} times. Sync again later" in message
+        assert 240 < clock.slept < 300
+        assert output.is_incomplete("branches")
 
 
-class TestRefusals:
-    """A error_response of the sign-in is a configuration error that says what to copy, check or enable."""
+class TestRejections:
+    """A sign-in that Docebo rejects is a configuration error that says what to copy, check or enable."""
 
     @pytest.fixture(autouse=True)
     def serves_users(self, docebo: Platform) -> Iterator[None]:
@@ -269,7 +269,7 @@ class TestRefusals:
         assert "elsewhere.example.com" in message
         assert len(docebo.token_forms()) == 1
 
-    def test_every_stream_fails_with_the_same_words(self, docebo: Platform) -> None:
+    def test_every_stream_fails_with_the_same_message(self, docebo: Platform) -> None:
         docebo.issues(token_error("invalid_client"))
 
         output = read("users", "branches", "sessions")

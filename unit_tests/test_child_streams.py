@@ -1,4 +1,4 @@
-"""Streams that are read for each parent: which parents are asked, and whose records they are."""
+"""Child streams: which parents have records requested, and which key of the parent the records hold."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def by(*keys: str) -> Any:
 
 
 class TestGroupMembers:
-    """Each group's users are read, and say to which group they belong."""
+    """Each group's users are read, and hold the key of their group."""
 
     def test_three_pages_of_several_groups(self, docebo: Platform) -> None:
         docebo.serves(GROUPS, {"uuid": "a"}, {"uuid": "b"}, {"uuid": "c"})
@@ -51,9 +51,9 @@ class TestGroupMembers:
         assert {"page": ["3"], "page_size": ["200"]} in docebo.queries_for(f"{GROUPS}/a/users")
         assert docebo.queries_for(f"{GROUPS}/c/users") == [{"page": ["1"], "page_size": ["200"]}]
 
-    def test_a_member_is_known_by_text_whatever_its_name_and_type(self, docebo: Platform) -> None:
+    def test_the_key_of_a_member_is_an_integer_whatever_its_name_and_type(self, docebo: Platform) -> None:
         docebo.serves(GROUPS, {"uuid": "a"})
-        docebo.serves(f"{GROUPS}/a/users", {"user_id": 1, "relation_type": "manual"}, {"idst": 2, "likes": ["tea"]})
+        docebo.serves(f"{GROUPS}/a/users", {"user_id": "1", "relation_type": "manual"}, {"idst": 2, "likes": ["tea"]})
 
         records = read("group_members").records("group_members")
 
@@ -65,12 +65,12 @@ class TestGroupMembers:
     def test_groups_are_found_by_their_older_names(self, docebo: Platform) -> None:
         docebo.serves(GROUPS, {"audience_id": "x"}, {"group_id": 8}, {"id": 9})
         for group in ("x", "8", "9"):
-            docebo.serves(f"{GROUPS}/{group}/users", {"user_id": group})
+            docebo.serves(f"{GROUPS}/{group}/users", {"user_id": 1})
 
         records = read("group_members").records("group_members")
 
         assert sorted(records, key=by("group_uuid")) == [
-            {"group_uuid": group, "user_id": group} for group in ("8", "9", "x")
+            {"group_uuid": group, "user_id": 1} for group in ("8", "9", "x")
         ]
 
     def test_groups_of_three_pages(self, docebo: Platform) -> None:
@@ -92,7 +92,7 @@ class TestGroupMembers:
 
 
 class TestCourseLearningObjects:
-    """Each course's learning objects come in one answer, without pages."""
+    """Each course's learning objects come in one response, unless it says that there are more pages."""
 
     def test_several_courses(self, docebo: Platform) -> None:
         docebo.serves(COURSES, course_record(1, "elearning"), course_record("2"))
@@ -109,12 +109,12 @@ class TestCourseLearningObjects:
         assert output.is_complete("course_learning_objects")
         assert docebo.queries_for(f"{COURSES}/1/los") == [{}]
 
-    def test_an_answer_with_the_items_alone_is_read_whole(self, docebo: Platform) -> None:
+    def test_a_response_with_the_items_alone_is_read_whole(self, docebo: Platform) -> None:
         docebo.serves(COURSES, course_record(1))
         objects = [{"id_org": number} for number in range(300)]
         docebo.responds(
             f"{COURSES}/1/los",
-            page_with(*objects).with_paging(current_page=None, has_more_data=None, total_page_count=None).build(),
+            page_with(*objects).without_paging().build(),
         )
 
         records = read("course_learning_objects").records("course_learning_objects")
@@ -124,7 +124,7 @@ class TestCourseLearningObjects:
 
 
 class TestSessions:
-    """Sessions are asked for where there can be any, and say to which course they belong."""
+    """Sessions are requested where there can be any, and hold the key of their course."""
 
     def test_of_classroom_and_webinar_courses(self, docebo: Platform) -> None:
         docebo.serves(COURSES, course_record(1), course_record(2, "elearning"), course_record(3, "webinar"), {"id_course": 4})
@@ -191,13 +191,13 @@ class TestSessions:
 
 
 class TestLearningPlanCourseEnrollments:
-    """Students of plans that have any are read, plan by plan, and say to which plan they belong."""
+    """Students of plans that have any are read, plan by plan, and hold the key of their plan."""
 
     path = PLANS + "/{}/courses/enrollments"
 
     def test_three_pages_of_several_plans(self, docebo: Platform) -> None:
         docebo.serves(PLANS, plan_record(1), plan_record("2"))
-        enrolment = {
+        enrollment = {
             "course_id": "5",
             "user_id": 13903,
             "enrollment_completion_date": "",
@@ -206,7 +206,7 @@ class TestLearningPlanCourseEnrollments:
         }
         docebo.serves_pages(
             self.path.format(1),
-            page_with(enrolment).page(1, of=3),
+            page_with(enrollment).page(1, of=3),
             page_with({"course_id": 6, "user_id": 2}).page(2, of=3),
             page_with({"course_id": 7, "user_id": 3}).page(3, of=3),
         )
@@ -231,7 +231,7 @@ class TestLearningPlanCourseEnrollments:
             {"page": ["1"], "page_size": ["200"], "enrollment_level[]": ["student"]}
         ]
 
-    def test_a_plan_without_courses_or_enrolments_is_not_asked(self, docebo: Platform) -> None:
+    def test_nothing_is_requested_for_a_plan_without_courses_or_enrollments(self, docebo: Platform) -> None:
         docebo.serves(
             PLANS,
             plan_record(1, assigned_courses_count=0),
@@ -246,8 +246,8 @@ class TestLearningPlanCourseEnrollments:
 
         output = read("learning_plan_course_enrollments")
 
-        asked = [path for path in docebo.paths_requested if path != PLANS]
-        assert sorted(asked) == [self.path.format(5), self.path.format(6)]
+        requested = [path for path in docebo.paths_requested if path != PLANS]
+        assert sorted(requested) == [self.path.format(5), self.path.format(6)]
         assert sorted(record["learning_plan_id"] for record in output.records("learning_plan_course_enrollments")) == [
             5,
             6,
@@ -263,13 +263,13 @@ class TestLearningPlanCourseEnrollments:
 
 
 class TestCourseEnrollments:
-    """Enrolments are asked for a hundred courses at a time."""
+    """Enrollments are requested for a hundred courses at a time."""
 
     path = "course/v1/courses/enrollments"
 
     def test_three_pages_of_one_group_of_courses(self, docebo: Platform) -> None:
         docebo.serves(COURSES, course_record(1), course_record(2, "elearning"), course_record("3"))
-        enrolment = {
+        enrollment = {
             "course_id": 1,
             "user_id": 13903,
             "enrollment_status": "in_progress",
@@ -283,7 +283,7 @@ class TestCourseEnrollments:
         }
         docebo.serves_pages(
             self.path,
-            page_with(enrolment).page(1, of=3),
+            page_with(enrollment).page(1, of=3),
             page_with({"course_id": "2", "user_id": 5}).page(2, of=3),
             page_with({"course_id": 3, "user_id": 5}).page(3, of=3),
         )
@@ -316,7 +316,7 @@ class TestCourseEnrollments:
             for page in ("1", "2", "3")
         ]
 
-    def test_more_than_a_hundred_courses_are_asked_for_in_groups(self, docebo: Platform) -> None:
+    def test_more_than_a_hundred_courses_are_requested_for_in_groups(self, docebo: Platform) -> None:
         docebo.serves_pages(
             COURSES,
             PageBuilder().with_records(*(course_record(number) for number in range(1, 201))).page(1, of=2),
@@ -334,8 +334,8 @@ class TestCourseEnrollments:
 
         output = read("course_enrollments")
 
-        asked = [query["course_id[]"] for query in docebo.queries_for(self.path)]
-        assert sorted(asked, key=lambda group: int(group[0])) == groups
+        requested = [query["course_id[]"] for query in docebo.queries_for(self.path)]
+        assert sorted(requested, key=lambda group: int(group[0])) == groups
         assert sorted(record["course_id"] for record in output.records("course_enrollments")) == [
             1,
             100,
@@ -365,7 +365,7 @@ class TestCourseEnrollments:
 
 
 class TestSharedParents:
-    """Parents are read once in a sync, by whoever needs them first."""
+    """The pages of parents are requested once in a sync."""
 
     def test_courses_are_read_once_for_four_streams(self, docebo: Platform) -> None:
         docebo.serves_pages(COURSES, page_with(course_record(1)).page(1, of=2), page_with(course_record(2)).page(2, of=2))
@@ -397,7 +397,7 @@ class TestSharedParents:
         (warning,) = output.warnings()
         assert f"{GROUPS}/{missing}/users" in warning
 
-    def test_children_that_nobody_serves_fail_the_stream(self, docebo: Platform) -> None:
+    def test_404_for_every_parent_fails_the_stream(self, docebo: Platform) -> None:
         docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(10)))
         for number in range(10):
             docebo.responds(f"{GROUPS}/{number}/users", error_response(404, "Not found"))

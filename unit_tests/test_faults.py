@@ -1,4 +1,4 @@
-"""Faults: what can heal heals with nothing lost; what cannot fails its stream and says why; the others go on."""
+"""Faults: a passing one loses nothing; a lasting one fails its stream with the reason; other streams are read."""
 
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -9,6 +9,7 @@ from unit_tests.builders import Response, ConfigBuilder, Platform, page_with, to
 from unit_tests.conftest import Time
 
 USERS = "manage/v1/user"
+BRANCHES = "manage/v1/orgchart"
 GROUPS = "audiences/v1/audience"
 
 PASSING = {
@@ -28,7 +29,7 @@ PASSING = {
 
 
 class TestPassingFaults:
-    """A fault that passes is waited for, and is never taken for an empty list."""
+    """A fault that passes is retried, and is never taken for an empty list."""
 
     @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
     def test_on_a_page_and_on_a_child(self, docebo: Platform, fault: Response) -> None:
@@ -48,12 +49,12 @@ class TestPassingFaults:
 
 
 class TestLastingFaults:
-    """A fault that stays fails one stream, with its name and the cause; the others are read to their end."""
+    """A fault that lasts fails one stream, with its name and the cause; the others are read to their end."""
 
-    @pytest.mark.parametrize("fault", [PASSING["500"], PASSING["200 in HTML"], PASSING["empty body"]])
+    @pytest.mark.parametrize("fault", [PASSING["500"], PASSING["200 in HTML"]])
     def test_that_could_pass(self, docebo: Platform, fault: Response) -> None:
         docebo.responds(USERS, fault)
-        docebo.serves("manage/v1/orgchart", {"id": 1})
+        docebo.serves(BRANCHES, {"id": 1})
 
         output = read("users", "branches")
 
@@ -65,10 +66,10 @@ class TestLastingFaults:
         assert len(docebo.requests_for(USERS)) > 3
         assert output.is_complete("branches")
 
-    @pytest.mark.parametrize(("status", "words"), [(403, "right"), (404, "does not serve")])
+    @pytest.mark.parametrize(("status", "words"), [(403, "permission"), (404, "does not serve")])
     def test_that_need_a_person(self, docebo: Platform, status: int, words: str) -> None:
         docebo.responds(USERS, error_response(status, "No"))
-        docebo.serves("manage/v1/orgchart", {"id": 1})
+        docebo.serves(BRANCHES, {"id": 1})
 
         output = read("users", "branches")
 
@@ -102,10 +103,24 @@ class TestLastingFaults:
         assert set(docebo.paths_requested) == {"learn/v1/courses"}
 
 
-class TestLimit:
-    """429 is no failure: the sync waits as it is told, or asks again at growing intervals, and goes on."""
+    def test_additional_fields_that_cannot_be_read_fail_users_alone(self, docebo: Platform) -> None:
+        docebo.responds("manage/v1/user_fields", error_response(500, "Oops"))
+        docebo.serves(USERS, {"user_id": 1})
+        docebo.serves(BRANCHES, {"id": 1})
 
-    def test_as_retry_after_tells_in_seconds(self, docebo: Platform, clock: Time) -> None:
+        output = read("users", "branches")
+
+        ((failure_type, message),) = output.errors()
+        assert failure_type.value == "transient_error"
+        assert "user_fields" in message
+        assert output.is_incomplete("users")
+        assert output.is_complete("branches")
+
+
+class TestLimit:
+    """429 is no failure: the sync waits for Retry-After, or retries at growing intervals."""
+
+    def test_retry_after_in_seconds(self, docebo: Platform, clock: Time) -> None:
         limited = error_response(429, "Too many", headers={"Retry-After": "1800"})
         docebo.responds(USERS, limited, page_with({"user_id": 1}).build())
 
@@ -117,7 +132,7 @@ class TestLimit:
         assert clock.slept == pytest.approx(1800, abs=1)
         assert output.lines("429", "30 minutes")
 
-    def test_as_retry_after_tells_by_a_date(self, docebo: Platform, clock: Time) -> None:
+    def test_retry_after_as_a_date(self, docebo: Platform, clock: Time) -> None:
         moment = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
         docebo.responds(USERS, error_response(429, headers={"Retry-After": moment}), page_with({"user_id": 1}).build())
 
@@ -127,9 +142,9 @@ class TestLimit:
         assert len(docebo.requests_for(USERS)) == 2
         assert 3000 < clock.slept < 3700
 
-    @pytest.mark.parametrize("told", ["0", "Sat, 01 Jan 2000 00:00:00 GMT"])
-    def test_no_wait_that_is_told_is_like_none(self, docebo: Platform, clock: Time, told: str) -> None:
-        limited = error_response(429, headers={"Retry-After": told})
+    @pytest.mark.parametrize("retry_after", ["0", "Sat, 01 Jan 2000 00:00:00 GMT"])
+    def test_retry_after_of_no_time_is_like_none(self, docebo: Platform, clock: Time, retry_after: str) -> None:
+        limited = error_response(429, headers={"Retry-After": retry_after})
         docebo.responds(USERS, *[limited] * 5, page_with({"user_id": 1}).build())
 
         output = read("users")
@@ -137,7 +152,7 @@ class TestLimit:
         assert output.is_complete("users")
         assert 0.8 * 31 <= clock.slept <= 31
 
-    def test_an_hour_of_it_without_a_word(self, docebo: Platform, clock: Time) -> None:
+    def test_an_hour_without_retry_after(self, docebo: Platform, clock: Time) -> None:
         docebo.responds(USERS, *[error_response(429, "Too many")] * 40, page_with({"user_id": 1}).build())
 
         output = read("users")
@@ -145,11 +160,11 @@ class TestLimit:
         assert output.records("users") == [{"user_id": 1}]
         assert output.is_complete("users")
         assert 40 * 60 < clock.slept < 41 * 120
-        assert output.lines("429", "asking again")
+        assert output.lines("429", "retrying in")
 
-    @pytest.mark.parametrize("life_of_a_token", [3600, 1_000_000])
-    def test_for_many_hours_fails(self, docebo: Platform, life_of_a_token: int) -> None:
-        docebo.issues(token_response(expires_in=life_of_a_token))
+    @pytest.mark.parametrize("expires_in", [3600, 1_000_000])
+    def test_for_many_hours_fails(self, docebo: Platform, expires_in: int) -> None:
+        docebo.issues(token_response(expires_in=expires_in))
         docebo.responds(USERS, *[error_response(429, "Too many")] * 300, page_with({"user_id": 1}).build())
 
         output = read("users")
@@ -162,22 +177,22 @@ class TestLimit:
 
 
 class TestCallsPerHour:
-    """No hour sees more calls than `calls_per_hour`, those for tokens included; the wait is told."""
+    """No hour sees more requests than `calls_per_hour`, those for tokens included; the wait is logged."""
 
-    def test_the_call_after_the_last_waits(self, docebo: Platform, clock: Time) -> None:
-        docebo.serves_pages(USERS, *(page_with({"user_id": str(page)}).page(page, of=3) for page in (1, 2, 3)))
+    def test_the_request_after_the_last_waits(self, docebo: Platform, clock: Time) -> None:
+        docebo.serves_pages(BRANCHES, *(page_with({"id": page}).page(page, of=3) for page in (1, 2, 3)))
 
-        output = read("users", config=ConfigBuilder().with_field("calls_per_hour", 3).build())
+        output = read("branches", config=ConfigBuilder().with_field("calls_per_hour", 3).build())
 
-        assert len(output.records("users")) == 3
-        assert output.is_complete("users")
+        assert len(output.records("branches")) == 3
+        assert output.is_complete("branches")
         assert 3500 < clock.slept < 3700
-        assert len(output.lines("Waiting", "calls_per_hour")) == 1
+        assert output.lines("Waiting", "calls_per_hour")
 
     def test_nothing_waits_below_it(self, docebo: Platform, clock: Time) -> None:
-        docebo.serves_pages(USERS, *(page_with({"user_id": str(page)}).page(page, of=3) for page in (1, 2, 3)))
+        docebo.serves_pages(BRANCHES, *(page_with({"id": page}).page(page, of=3) for page in (1, 2, 3)))
 
-        output = read("users", config=ConfigBuilder().with_field("calls_per_hour", 4).build())
+        output = read("branches", config=ConfigBuilder().with_field("calls_per_hour", 4).build())
 
-        assert output.is_complete("users")
+        assert output.is_complete("branches")
         assert clock.slept == 0
