@@ -128,7 +128,7 @@ class DoceboRequester(HttpRequester):
                 return None  # another parent of this stream has said why
             raise
         finally:
-            if page is None or token.next(page, None) is None:
+            if not isinstance(page, Page) or token.next(page, None) is None:
                 self._client.discard(following)
         return page
 
