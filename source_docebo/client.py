@@ -161,8 +161,9 @@ class Client:
         describe: Callable[[str], str],
     ) -> requests.Response:
         """
-        Sends a request until `judge` finds a response final (SUCCESS or IGNORE), and returns that. REFRESH_TOKEN_THEN_RETRY prepares and
-        sends it again at once. Raises DoceboError for any other action, or if retrying does not help.
+        Sends a request until `judge` finds a response final (SUCCESS or IGNORE), and returns that.
+        REFRESH_TOKEN_THEN_RETRY prepares and sends it again at once. Raises DoceboError for any other action, or if
+        retrying does not help.
         """
         tries, spent, asked_for = 0, 0.0, 0.0
         redirects: list[str] = []
@@ -236,7 +237,7 @@ class BodyStore:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._file: Any = SpooledTemporaryFile(max_size=32_000_000)
+        self._file: Any = SpooledTemporaryFile(max_size=32_000_000)  # noqa: SIM115
 
     def put(self, body: bytes) -> tuple[int, int] | bytes:
         """Where the body is kept: the body itself if there is no directory or space for a file."""
