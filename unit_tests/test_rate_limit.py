@@ -1,6 +1,7 @@
 """How often requests may be sent: the hourly budget, and the gate that a 429 closes; with a clock that tests move."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -220,14 +221,19 @@ class TestGate:
             left["limits"] -= 1
             return response(429 if left["limits"] >= 0 else 200)
 
-        gate = RateLimitGate(clock.wait)
+        def wait(seconds: float, problem: str) -> None:
+            time.sleep(0.02 if order else 0.1)  # until the others stand in the queue
+            clock.wait(seconds, problem)
+
+        gate = RateLimitGate(wait)
         threads = [threading.Thread(target=gate.send, args=(lambda name=name: send(name), True)) for name in "abc"]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(10)
         assert len(order) == 12
-        assert all(len(set(order[start : start + 3])) == 3 for start in range(1, 7))
+        assert order[:9] == order[:3] * 3
+        assert len(set(order[:3])) == 3
 
     def test_a_failed_wait_passes_the_turn_on(self, clock: Clock) -> None:
         gate = RateLimitGate(clock.wait)
@@ -262,19 +268,30 @@ class TestGate:
         waits = [wait for wait, problem in zip(clock.waits, clock.problems, strict=True) if "serves others" in problem]
         assert waits == [1, 2, 4, 8, 16, 32, 64]
 
-    @pytest.mark.parametrize(("served", "alone"), [(10, False), (11, True)])
-    def test_alone_are_those_while_more_than_ten_others_are_served(
-        self, clock: Clock, served: int, alone: bool
+    @pytest.mark.parametrize(
+        ("limited", "served", "alone"), [(0, 0, False), (0, 1, True), (1, 10, False), (1, 11, True), (2, 20, False)]
+    )
+    def test_is_alone_while_others_are_served_ten_times_as_often_as_limited(
+        self, clock: Clock, limited: int, served: int, alone: bool
     ) -> None:
         gate = RateLimitGate(clock.wait)
         left = [429, 429, 200]
 
         def send() -> requests.Response:
-            gate._served += served if len(left) == 2 else 0
+            if len(left) == 2:
+                gate._limited += limited
+                gate._served += served
             return response(left.pop(0))
 
         gate.send(send, True)
         assert any("serves others" in problem for problem in clock.problems) == alone
+
+    def test_is_not_alone_at_its_first_429(self, clock: Clock) -> None:
+        gate = RateLimitGate(clock.wait)
+        for _ in range(50):
+            gate.send(sends(200), True)
+        gate.send(sends(429, 200), True)
+        assert not any("serves others" in problem for problem in clock.problems)
 
     @pytest.mark.parametrize(
         ("seconds", "text"), [(30, "30 seconds"), (119, "119 seconds"), (120, "2 minutes"), (1800, "30 minutes")]
@@ -295,7 +312,8 @@ class TestGate:
         ]
 
 
-def test_backoff_is_a_little_less_at_random() -> None:
+def test_backoff_is_a_little_less_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     drawn = [backoff_seconds(3, 110) for _ in range(200)]
     assert 6.4 <= min(drawn) < 6.8
     assert 7.6 < max(drawn) <= 8
