@@ -14,7 +14,7 @@ from source_docebo.source import SourceDocebo
 from unit_tests.builders import Platform
 
 # The modules of the connector that look at the clock.
-TIMED = ("authenticator", "client", "rate_limit", "transport")
+TIMED = ("authenticator", "client", "rate_limit")
 
 
 class Time:
