@@ -82,7 +82,8 @@ class Client:
         command = config.get(COMMAND)
         command = command if isinstance(command, Mapping) else {}  # the Connector Builder has its own
         self.workers = int(config["num_workers"])
-        self.selected_streams: list[str] | None = command.get("streams")  # None: unknown
+        # The fields of each selected stream, by the catalog of a read; None where there is none.
+        self.selected_streams: Mapping[str, list[str]] | None = command.get("streams")
         self._deadline = time.monotonic() + command.get("deadline_seconds", float("inf"))
         self._gate = RateLimitGate(self._wait)
         self._budget = HourlyBudget(int(config.get("calls_per_hour") or 0), self._wait)
@@ -172,9 +173,10 @@ class Client:
             attempt.request.url = redirects[-1] if redirects else attempt.request.url
             started = [time.monotonic()]
             try:
-                response = self._gate.send(lambda: self._send(attempt, started), attempt.request.method == "GET")  # noqa: B023
-                if response is None:
+                sent = self._gate.send(lambda: self._send(attempt, started), attempt.request.method == "GET")  # noqa: B023
+                if sent is None:
                     continue
+                response = sent
                 if response.is_redirect:
                     redirects.append(redirect_target(response, redirects))
                     continue

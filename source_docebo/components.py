@@ -146,11 +146,7 @@ class SchemaNormalizer(TypeTransformer):
 
     def _report(self, path: str, expected: str, shape: str) -> None:
         if expected == UNDECLARED:
-            self._client.warn_once(
-                (self.name, UNDECLARED),
-                f"Stream {self.name}: the additional field {path} is not in the schema, so most destinations drop it. "
-                "Refresh the schema of the connection.",
-            )
+            _warn_of_undeclared(self._client, self.name, path)
             return
         self._client.warn_once(
             (self.name, path),
@@ -172,6 +168,10 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
     definitions_stream: DefaultStream
     _schema: Mapping[str, Any] | None = field(init=False, default=None)
 
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        self._client = Client.of(self.config)
+        self._name = (parameters or {}).get("name", "")
+
     def get_json_schema(self) -> Mapping[str, Any]:
         """
         The schema. Raises DoceboError if the definitions cannot be read, unless the user has no right to (403) or the
@@ -179,8 +179,11 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
         """
         if self._schema is None:
             schema = self.schema_loader.get_json_schema()
-            properties = {**schema["properties"], **additional_field_properties(self._definitions())}
-            self._schema = {**schema, "properties": properties}
+            additional = additional_field_properties(self._definitions())
+            catalog = (self._client.selected_streams or {}).get(self._name)
+            for name in additional.keys() - set(catalog or additional):
+                _warn_of_undeclared(self._client, self._name, name)
+            self._schema = {**schema, "properties": {**schema["properties"], **additional}}
         return self._schema
 
     def _definitions(self) -> list[Mapping[str, Any]]:

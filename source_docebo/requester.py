@@ -98,7 +98,7 @@ class DoceboRequester(HttpRequester):
         following = {_numbered(list_url, n): replace(token, number=n) for n in range(token.number + 1, last + 1)}
         page = None
         try:
-            page = self._page(url, token, following, parent_keys(stream_slice), log_formatter)
+            page = self._page(url, token, following, stream_slice, log_formatter)
         except DoceboError:
             if not self.progress.fail():
                 return None  # another parent of this stream has said why
@@ -128,10 +128,10 @@ class DoceboRequester(HttpRequester):
         url: str,
         token: PageToken,
         following: Mapping[str, PageToken],
-        parents: list[Any],
+        stream_slice: StreamSlice | None,
         log_formatter: LogFormatter | None,
     ) -> Page:
-        tokens, of_parent = {**following, url: token}, bool(parents)
+        tokens, of_parent = {**following, url: token}, bool(parent_key(stream_slice))
 
         def fetch(page_url: str, in_order: bool = False) -> Any:
             return self._fetch(PageRequest(self, page_url, tokens[page_url], in_order, of_parent, log_formatter))
@@ -143,7 +143,7 @@ class DoceboRequester(HttpRequester):
             found = self.client.page(url, (), lambda _: fetch(url, in_order=True), self.shared, instead_of=found)
             page = self._whole(found)
         if isinstance(page, Unreadable):
-            return self._skip(page, url, parents)
+            return self._skip(page, url, stream_slice)
         if problem := token.problem(page, last_try=True):
             raise transient_error(f"Stream {self.name}: {problem} ({request_label(url)}) Sync again later.")
         if page.lenient:
@@ -171,13 +171,15 @@ class DoceboRequester(HttpRequester):
         page: Page | Unreadable = found
         return page
 
-    def _skip(self, unreadable: Unreadable, url: str, parents: list[Any]) -> Page:
+    def _skip(self, unreadable: Unreadable, url: str, stream_slice: StreamSlice | None) -> Page:
         """A page without records. One of a batch must not cost the others: they are requested in two halves."""
+        parents = parent_keys(stream_slice)
         if len(parents) > 1:
             half = len(parents) // 2
             return Page([], batches=(tuple(parents[:half]), tuple(parents[half:])))
         report = self.progress.parent_gone if unreadable.gone else self.progress.parent_unreadable
-        report(request_label(url), unreadable.message)
+        grouped = [f", {name} {keys[0]}" for name, keys in parent_key(stream_slice).items() if isinstance(keys, list)]
+        report(request_label(url) + "".join(grouped), unreadable.message)
         return Page([])
 
 
