@@ -2,16 +2,19 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests_mock
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.declarative.parsers import model_to_component_factory
+from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 
 from source_docebo.source import SourceDocebo
-from unit_tests.builders import Platform
+from unit_tests.builders import ConfigBuilder, Platform
 
 # The modules of the connector that look at the clock.
 TIMED = ("authenticator", "client", "rate_limit")
@@ -73,3 +76,16 @@ def mocker() -> Iterator[requests_mock.Mocker]:
 def docebo(mocker: requests_mock.Mocker) -> Platform:
     """A Docebo platform."""
     return Platform(mocker)
+
+
+@pytest.fixture
+def build(manifest_processed_once: None) -> Callable[..., DefaultStream]:
+    """Builds one stream of the manifest, with a configuration of its own: two have no client in common."""
+
+    def build_stream(name: str, **fields: Any) -> DefaultStream:
+        source = SourceDocebo(config={**ConfigBuilder().build(), "id": uuid4().hex, **fields})
+        configs = source._stream_configs(source._source_config)
+        (stream,) = source._create_streams([config for config in configs if config["name"] == name], configs)
+        return stream  # type: ignore[return-value]
+
+    return build_stream

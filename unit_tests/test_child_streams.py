@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from unit_tests.builders import PageBuilder, Platform, page_with, read, error_response
+from unit_tests.builders import PageBuilder, Platform, error_response, page_with, read, token_response
 
 COURSES = "learn/v1/courses"
 GROUPS = "audiences/v1/audience"
@@ -396,6 +396,20 @@ class TestSharedParents:
         assert output.is_complete("group_members")
         (warning,) = output.warnings()
         assert f"{GROUPS}/{missing}/users" in warning
+
+    def test_401_for_every_parent_fails_the_stream(self, docebo: Platform) -> None:
+        docebo.issues(*(token_response(str(number)) for number in range(20)))
+        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(10)))
+        for number in range(10):
+            docebo.responds(f"{GROUPS}/{number}/users", error_response(401, "No"))
+
+        output = read("groups", "group_members")
+
+        ((failure_type, message),) = output.errors()
+        assert failure_type.value == "config_error"
+        assert "access tokens" in message
+        assert output.is_incomplete("group_members")
+        assert len(docebo.paths_requested) < 8
 
     def test_404_for_every_parent_fails_the_stream(self, docebo: Platform) -> None:
         docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(10)))
