@@ -96,7 +96,13 @@ def _properties(component: Mapping[str, Any]) -> dict[str, Any] | None:
         return None if inline is None else dict(inline["properties"])
     if "class_name" not in component:
         return dict(definition["properties"])
-    module, name = component["class_name"].rsplit(".", 1)
+    return _properties_of_class(component["class_name"])
+
+
+@cache
+def _properties_of_class(class_name: str) -> dict[str, Any]:
+    """What a custom component reads: the fields of its class, and the parameters that its source looks up."""
+    module, name = class_name.rsplit(".", 1)
     class_ = getattr(importlib.import_module(module), name)
     hints = get_type_hints(class_)
     fields = {entry.name: {} for entry in dataclasses.fields(class_) if entry.init and entry.name in hints}

@@ -309,5 +309,7 @@ class TestMessages:
 
     def test_no_server(self, mocker: requests_mock.Mocker) -> None:
         mocker.post(f"{PLATFORM}/oauth2/token", exc=requests.ConnectionError("Connection refused"))
-        with pytest.raises(DoceboError, match=r"Docebo failed\. acme\.docebosaas\.com did not respond: the connection was"):
+        with pytest.raises(
+            DoceboError, match=r"Docebo failed\. acme\.docebosaas\.com did not respond: the connection was"
+        ):
             authenticator().get_access_token()

@@ -127,7 +127,9 @@ class TestSessions:
     """Sessions are requested where there can be any, and hold the key of their course."""
 
     def test_of_classroom_and_webinar_courses(self, docebo: Platform) -> None:
-        docebo.serves(COURSES, course_record(1), course_record(2, "elearning"), course_record(3, "webinar"), {"id_course": 4})
+        docebo.serves(
+            COURSES, course_record(1), course_record(2, "elearning"), course_record(3, "webinar"), {"id_course": 4}
+        )
         session = {
             "id": 100,
             "date_start": "2024-05-01 08:30:00",
@@ -368,7 +370,9 @@ class TestSharedParents:
     """The pages of parents are requested once in a sync."""
 
     def test_courses_are_read_once_for_four_streams(self, docebo: Platform) -> None:
-        docebo.serves_pages(COURSES, page_with(course_record(1)).page(1, of=2), page_with(course_record(2)).page(2, of=2))
+        docebo.serves_pages(
+            COURSES, page_with(course_record(1)).page(1, of=2), page_with(course_record(2)).page(2, of=2)
+        )
         docebo.serves("course/v1/courses/enrollments", {"course_id": 1, "user_id": 1})
         for course in (1, 2):
             docebo.serves(f"{COURSES}/{course}/los", {"id_org": 1})

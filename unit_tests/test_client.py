@@ -138,7 +138,9 @@ class TestRetries:
         mocker.get(URL, exc=requests.ConnectionError("Connection refused"))
         failure_type, message = error(Client(config()))
         assert failure_type == "transient_error"
-        assert message.startswith("Users: acme.docebosaas.com did not respond: the connection was refused. Check base_url.")
+        assert message.startswith(
+            "Users: acme.docebosaas.com did not respond: the connection was refused. Check base_url."
+        )
 
     def test_a_permanent_problem_is_not_retried(self, mocker: requests_mock.Mocker) -> None:
         mocker.get(URL, exc=requests.exceptions.ProxyError("x"))
@@ -240,7 +242,10 @@ class TestSending:
         client = Client(config())
         for path in ("a/%2E%2E/users", "a/%41/users"):
             client.request(
-                lambda path=path: Attempt(requests.Request("GET", f"{PLATFORM}/{path}")), judge, EIGHT, lambda text: text
+                lambda path=path: Attempt(requests.Request("GET", f"{PLATFORM}/{path}")),
+                judge,
+                EIGHT,
+                lambda text: text,
             )
         assert [sent.url.split("/", 3)[3] for sent in mocker.request_history] == ["a/%2E%2E/users", "a/A/users"]
 

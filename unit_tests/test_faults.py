@@ -102,7 +102,6 @@ class TestLastingFaults:
         assert all(failure_type.value == "config_error" for failure_type, _ in output.errors())
         assert set(docebo.paths_requested) == {"learn/v1/courses"}
 
-
     def test_additional_fields_that_cannot_be_read_fail_users_alone(self, docebo: Platform) -> None:
         docebo.responds("manage/v1/user_fields", error_response(500, "Oops"))
         docebo.serves(USERS, {"user_id": 1})

@@ -286,7 +286,9 @@ class TestEachList:
         assert output.warnings() == []
         queries = sorted(docebo.queries_for(case.path), key=lambda query: query["page"])
         assert queries == [{"page": [page], "page_size": ["200"], **case.query} for page in ("1", "2", "3")]
-        assert set(docebo.paths_requested) - {case.path} == ({"manage/v1/user_fields"} if case.stream == "users" else set())
+        assert set(docebo.paths_requested) - {case.path} == (
+            {"manage/v1/user_fields"} if case.stream == "users" else set()
+        )
 
 
 @pytest.mark.parametrize("case", CASES[:1], ids=lambda case: case.stream)
@@ -335,7 +337,9 @@ class TestDiscover:
         for name, stream in streams().items():
             discovered = output.discovered(name)
             key = stream["$parameters"]["primary_key"]
-            assert discovered.source_defined_primary_key == [[part] for part in ([key] if isinstance(key, str) else key)]
+            assert discovered.source_defined_primary_key == [
+                [part] for part in ([key] if isinstance(key, str) else key)
+            ]
             assert discovered.supported_sync_modes[0].value == "full_refresh"
         assert len(docebo.token_forms()) == 1
         assert sorted(docebo.paths_requested) == ["learn/v1/courses/field", "manage/v1/user_fields"]

@@ -14,7 +14,7 @@ from source_docebo.records import (
     to_utc,
 )
 from unit_tests.builders import Platform, page_with, read
-from unit_tests.declared import streams
+from unit_tests.declared import properties
 
 REAL_DATES = [
     ("2024-05-01 08:30:00", "2024-05-01T08:30:00Z"),
@@ -488,9 +488,8 @@ class TestWhatAUserSees:
     """Values that do not fit are warned of once for each stream and field, and never shown."""
 
     def test_every_date_of_a_stream_is_normalized(self, docebo: Platform) -> None:
-        properties = streams()["users"]["schema_loader"]["schema"]["properties"]
-        dates = [name for name, declared in properties.items() if "format" in declared]
-        docebo.serves("manage/v1/user", {"user_id": "1", **dict.fromkeys(dates, "2024-05-01 08:30:00")})
+        dates = [name for name, declared in properties("users").items() if "format" in declared]
+        docebo.serves("manage/v1/user", {"user_id": 1, **dict.fromkeys(dates, "2024-05-01 08:30:00")})
 
         (record,) = read("users").records("users")
 

@@ -174,9 +174,7 @@ class TestPrefetch:
 
 
 class TestShared:
-    def test_its_own_stream_gets_the_whole_page_and_children_their_fields(
-        self, docebo: Platform, build: Build
-    ) -> None:
+    def test_its_own_stream_gets_the_whole_page_and_children_their_fields(self, docebo: Platform, build: Build) -> None:
         group = {"uuid": "a", "id": 5, "name": "Everybody"}
         docebo.serves(GROUPS, group)
         own = requester(build("groups", __command={"id": "1", "streams": {"groups": {}}}))
@@ -189,7 +187,9 @@ class TestShared:
         assert send(child, PageToken()).records == [{"uuid": "a", "id": 5}]
         assert len(docebo.requests_for(GROUPS)) == 1
 
-    @pytest.mark.parametrize(("streams", "kept"), [({"groups": {}}, True), ({"group_members": {}}, False), (None, True)])
+    @pytest.mark.parametrize(
+        ("streams", "kept"), [({"groups": {}}, True), ({"group_members": {}}, False), (None, True)]
+    )
     def test_bodies_are_kept_if_the_stream_is_read(
         self, docebo: Platform, build: Build, streams: Mapping[str, Any] | None, kept: bool
     ) -> None:

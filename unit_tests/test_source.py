@@ -67,7 +67,7 @@ class TestCommand:
         catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh).build()
         list(SourceDocebo(catalog, config, []).read(logger, config, catalog, []))
         (command,) = commands
-        assert command["streams"] == ["users"]
+        assert command["streams"] == {"users": []}
         assert "deadline_seconds" not in command
 
     def test_each_read_is_another(self, commands: list[Mapping[str, Any]], platform: Platform) -> None:
@@ -79,7 +79,7 @@ class TestCommand:
         assert len({command["id"] for command in commands}) == 3
         assert len(platform.token_forms()) == 3
 
-    @pytest.mark.parametrize("field", ["__command", "answer_within_seconds"])
+    @pytest.mark.parametrize("field", ["__command", "start_date"])
     @pytest.mark.parametrize("value", [{"deadline_seconds": 0, "id": "mine"}, "test_read", 0, None])
     def test_a_field_of_the_users_own_has_no_effect(
         self, commands: list[Mapping[str, Any]], field: str, value: Any

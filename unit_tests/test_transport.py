@@ -155,8 +155,14 @@ class TestProblems:
         [
             (requests.exceptions.SSLError(CERTIFICATE), "is not valid (certificate has expired). Renew it, or set "),
             (requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"), "is not valid (unknown reason)."),
-            (requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support."), "The proxy is a SOCKS proxy"),
-            (requests.exceptions.ProxyError("Cannot connect to proxy"), "The proxy cannot be reached. Check HTTPS_PROXY"),
+            (
+                requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support."),
+                "The proxy is a SOCKS proxy",
+            ),
+            (
+                requests.exceptions.ProxyError("Cannot connect to proxy"),
+                "The proxy cannot be reached. Check HTTPS_PROXY",
+            ),
             (requests.exceptions.InvalidProxyURL("x"), "The proxy cannot be reached."),
         ],
     )
