@@ -1,6 +1,5 @@
 """How often requests may be sent: Docebo's rate limit (429), and the hourly budget that the configuration sets."""
 
-import logging
 import random
 import time
 from collections import deque
@@ -9,10 +8,8 @@ from threading import Condition, Lock
 
 import requests
 
-from source_docebo.errors import transient_error
+from source_docebo.errors import logger, transient_error
 from source_docebo.responses import retry_after_seconds
-
-logger = logging.getLogger("airbyte.source_docebo")
 
 HOUR_SECONDS = 3605.0  # a request reaches Docebo a little after it is sent
 MAX_RATE_LIMITED_SECONDS = 3 * 3600.0
@@ -47,7 +44,7 @@ class HourlyBudget:
                 pause = self._sent[0] + HOUR_SECONDS - now
                 announce, self._announced_until = now >= self._announced_until, max(now + pause, self._announced_until)
             if announce:
-                logger.info("%s Waiting %d seconds.", used_up, round(pause))
+                logger.info("Waiting %d seconds: t%s", round(pause), used_up[1:])
             self._wait(pause, used_up)
 
     def give_back(self, sent: float) -> None:
@@ -66,7 +63,6 @@ class RateLimitGate:
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
         self._queue = Condition()
-        self._waiting: deque[object] = deque()  # condition variables alone do not keep an order
         self._turn_taken = False
         self._limited_since: float | None = None
         self._resume_at = 0.0
@@ -109,9 +105,8 @@ class RateLimitGate:
 
     def _await_turn(self) -> None:
         with self._queue:
-            self._waiting.append(place := object())
-            self._queue.wait_for(lambda: not self._turn_taken and self._waiting[0] is place)
-            self._waiting.popleft()
+            while self._turn_taken:
+                self._queue.wait()
             self._turn_taken = True
             pause = 0.0 if self._limited_since is None else self._resume_at - time.monotonic()
         try:
@@ -124,7 +119,7 @@ class RateLimitGate:
 
     def _end_turn(self) -> None:
         self._turn_taken = False
-        self._queue.notify_all()
+        self._queue.notify()
 
     def _close(self, response: requests.Response, probed: bool) -> None:
         """After a 429: nobody sends until the next probe. Raises DoceboError if that has gone on for three hours."""

@@ -1,6 +1,7 @@
 """The configuration: what people paste is accepted, anything else is rejected by name and before any request."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,10 +68,10 @@ class TestBaseUrl:
             ("https://login.acme.com", "https://login.acme.com"),
         ],
     )
-    def test_accepted(self, pasted: str, address: str) -> None:
+    def test_accepted(self, tmp_path: Path, pasted: str, address: str) -> None:
         source = SourceDocebo(config=ConfigBuilder().with_base_url(pasted).build())
 
-        base_url = source.configure(source._config, "")["base_url"]
+        base_url = source.configure(source._config, str(tmp_path))["base_url"]
         assert requests.Request("GET", f"{base_url}/{USERS}").prepare().url == f"{address}/{USERS}"
 
     def test_every_request_goes_to_it(self, mocker: requests_mock.Mocker) -> None:

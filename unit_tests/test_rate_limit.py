@@ -211,7 +211,7 @@ class TestGate:
         order: list[str] = []
         left = {"limits": 9}
         starting = threading.Barrier(3)
-        first_round = {name: True for name in "abc"}
+        first_round = dict.fromkeys("abc", True)
 
         def send(name: str) -> requests.Response:
             if first_round.pop(name, None):
