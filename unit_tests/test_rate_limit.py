@@ -126,7 +126,7 @@ class TestHourlyBudget:
         for thread in threads:
             thread.join(5)
         assert [record.getMessage() for record in caplog.records] == [
-            "The 1 requests per hour that calls_per_hour allows are used up. Waiting 3605 seconds."
+            "Waiting 3605 seconds: the 1 requests per hour that calls_per_hour allows are used up."
         ]
 
     def test_the_next_wait_is_announced_again(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

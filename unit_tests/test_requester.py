@@ -10,9 +10,8 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.types import StreamSlice
 from requests_mock import ANY
 
-from source_docebo import requester as module
 from source_docebo.errors import DoceboError
-from source_docebo.requester import MAX_PREFETCHED_BYTES, MAX_TOKENS_PER_REQUEST, DoceboRequester, SharedPage
+from source_docebo.requester import MAX_PREFETCHED_BYTES, MAX_REJECTIONS, DoceboRequester, SharedPage
 from source_docebo.responses import Page, PageToken
 from unit_tests.builders import PageBuilder, Platform, Response, error_response, page_with, token_response
 from unit_tests.conftest import Time
@@ -286,46 +285,42 @@ class TestErrors:
 
 
 class TestTokens:
-    def test_a_request_gets_five_tokens_once_the_stream_was_read(self, docebo: Platform, build: Build) -> None:
-        assert MAX_TOKENS_PER_REQUEST == 5
-        docebo.issues(*(token_response(str(number)) for number in range(20)))
-        docebo.responds(USERS, page_with({"user_id": 1}).page(1, of=9).build(), when={"page": "1"})
-        docebo.responds(USERS, error_response(401, "No"), when={"page": "2"})
-        made = requester(build("users"))
-        send(made, PageToken())
-        with pytest.raises(DoceboError, match="rejects the access tokens") as raised:
-            send(made, PageToken(2))
-        assert raised.value.failure_type.value == "config_error"
-        assert len(docebo.requests_for(USERS)) == 6
+    @pytest.fixture(autouse=True)
+    def tokens(self, docebo: Platform) -> None:
+        docebo.issues(*(token_response(str(number)) for number in range(50)))
 
-    def test_three_before_that(self, docebo: Platform, build: Build) -> None:
-        docebo.issues(*(token_response(str(number)) for number in range(20)))
+    def test_a_path_that_always_rejects_fails_its_stream_alone(self, docebo: Platform, build: Build) -> None:
         docebo.responds(USERS, error_response(401, "No"))
         made = requester(build("users"))
-        made.authenticator.shared_token.accept()
+        made.authenticator.shared_token.accept("another", 0.0)
+        with pytest.raises(DoceboError, match="rejects the access tokens") as raised:
+            send(made, PageToken())
+        assert raised.value.failure_type.value == "config_error"
+        assert len(docebo.requests_for(USERS)) <= MAX_REJECTIONS == 10
+        assert made.progress.token_accepted.is_set()
+        assert made.authenticator.get_access_token()
+
+    def test_three_tokens_before_any_was_accepted_are_final_for_the_sync(self, docebo: Platform, build: Build) -> None:
+        docebo.responds(USERS, error_response(401, "No"))
+        made = requester(build("users"))
         with pytest.raises(DoceboError, match="rejects the access tokens"):
             send(made, PageToken())
         assert len(docebo.requests_for(USERS)) == 3
-        assert made.progress.token_accepted.is_set()
+        with pytest.raises(DoceboError, match="rejects the access tokens"):
+            made.authenticator.get_access_token()
 
-    def test_while_one_request_tries_a_token_the_others_wait(
-        self, docebo: Platform, build: Build, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Forty workers would otherwise spend a request each on every token that is rejected."""
-        monkeypatch.setattr(module, "TOKEN_TRIAL_SECONDS", 5)
-        docebo.issues(*(token_response(str(number)) for number in range(20)))
+    def test_one_rejection_costs_one_token(self, docebo: Platform, build: Build) -> None:
         docebo.responds(USERS, error_response(401, "No"), page_with({"user_id": 1}).build())
         made = requester(build("users"))
-        assert made.progress.token_accepted.is_set()
         assert send(made, PageToken()).records == [{"user_id": 1}]
+        assert len(docebo.token_forms()) == 2
         assert made.progress.token_accepted.is_set()
 
     def test_a_child_stream_whose_tokens_are_rejected_stops(self, docebo: Platform, build: Build) -> None:
-        docebo.issues(*(token_response(str(number)) for number in range(20)))
         for group in "ab":
             docebo.responds(f"{GROUPS}/{group}/users", error_response(401, "No"))
         made = requester(build("group_members"))
-        made.authenticator.shared_token.accept()
+        made.authenticator.shared_token.accept("another", 0.0)
         for _ in range(2):
             made.progress.parent_found()
         with pytest.raises(DoceboError, match="access tokens"):

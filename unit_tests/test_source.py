@@ -140,7 +140,7 @@ class TestSecrets:
     def test_are_masked_in_the_errors_of_a_stream_and_left_in_records(
         self, platform: Platform, monkeypatch: pytest.MonkeyPatch, secret: str
     ) -> None:
-        platform.holds(COURSES, {"id_course": 1, "name": secret})
+        platform.serves(COURSES, {"id_course": 1, "name": secret})
         config = ConfigBuilder().with_field("credentials.client_secret", secret).build()
         catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh)
         catalog = catalog.with_stream("courses", SyncMode.full_refresh).build()
