@@ -3,8 +3,10 @@
 import pytest
 from airbyte_cdk.sources.types import StreamSlice
 
+from source_docebo.client import Client
 from source_docebo.errors import DoceboError
 from source_docebo.progress import FEW_PARENTS, SAME_FAILURES, StreamProgress, parent_key, parent_keys
+from unit_tests.builders import ConfigBuilder
 
 
 def progress(found: int, succeeded: bool = True) -> StreamProgress:
@@ -20,6 +22,13 @@ def finish(made: StreamProgress, read: int) -> None:
     """All parents are found, and these are read."""
     made.all_parents_found()
     made.parents_read(read)
+
+
+def test_is_one_for_all_components_of_a_stream() -> None:
+    client = Client({**ConfigBuilder().build(), "num_workers": 1})
+    members = StreamProgress.of(client, "members")
+    assert StreamProgress.of(client, "members") is members
+    assert StreamProgress.of(client, "users") is not members
 
 
 class TestGone:
