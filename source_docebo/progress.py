@@ -6,7 +6,7 @@ from typing import Any
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import config_error, logger, transient_error
+from source_docebo.errors import DoceboError, config_error, logger, transient_error
 
 FEW_PARENTS = 3  # so many may have been deleted during a sync, or one in twenty
 SAME_FAILURES = 3  # are enough to know that all parents fail in the same way
@@ -26,6 +26,7 @@ class StreamProgress:
 
     def __init__(self, stream: str) -> None:
         self.failed = False
+        self.error: DoceboError | None = None  # why no request for a parent can succeed
         self.succeeded = False  # a request was answered
         self.token_accepted = Event()  # cleared while one request tries a new token for all
         self.token_accepted.set()

@@ -63,6 +63,7 @@ class RateLimitGate:
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
         self._queue = Condition()
+        self._waiting: deque[object] = deque()  # a condition alone keeps no order
         self._turn_taken = False
         self._limited_since: float | None = None
         self._resume_at = 0.0
@@ -105,8 +106,9 @@ class RateLimitGate:
 
     def _await_turn(self) -> None:
         with self._queue:
-            while self._turn_taken:
-                self._queue.wait()
+            self._waiting.append(place := object())
+            self._queue.wait_for(lambda: not self._turn_taken and self._waiting[0] is place)
+            self._waiting.popleft()
             self._turn_taken = True
             pause = 0.0 if self._limited_since is None else self._resume_at - time.monotonic()
         try:
@@ -119,7 +121,7 @@ class RateLimitGate:
 
     def _end_turn(self) -> None:
         self._turn_taken = False
-        self._queue.notify()
+        self._queue.notify_all()
 
     def _close(self, response: requests.Response, probed: bool) -> None:
         """After a 429: nobody sends until the next probe. Raises DoceboError if that has gone on for three hours."""

@@ -220,8 +220,8 @@ class PageRequest:
                 RetryPolicy(self._max_tries, lambda tries: backoff(None, tries) or 0.0),
                 self._describe,
             )
-        except DoceboError:
-            progress.failed = progress.failed or (self._tries_token and self._of_parent)
+        except DoceboError as error:
+            progress.error = progress.error or (error if self._tries_token and self._of_parent else None)
             raise
         finally:
             if self._tries_token:
@@ -238,6 +238,8 @@ class PageRequest:
         progress, authenticator = self._requester.progress, self._requester.authenticator
         if not self._tries_token:
             progress.token_accepted.wait(TOKEN_TRIAL_SECONDS)
+        if progress.error:
+            raise progress.error
         if progress.failed and self._of_parent:
             raise transient_error(f"Stream {self._requester.name} has failed.")
         if authenticator.shared_token.was_accepted_after(*self._suspect):

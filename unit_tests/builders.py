@@ -1,4 +1,4 @@
-"""Configurations, answers, and a platform that gives them, so that a test reads as a sentence."""
+"""Configurations, responses, and a platform that serves them, so that a test reads as a sentence."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -85,8 +85,8 @@ class ConfigBuilder:
         return holder, last
 
 
-class Answer:
-    """An answer of the platform's: status, headers and body."""
+class Response:
+    """A response of the platform: status code, headers and body."""
 
     def __init__(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         self.status = status
@@ -95,11 +95,16 @@ class Answer:
 
 
 class PageBuilder:
-    """One page of a list, the only one unless told otherwise."""
+    """One page of a list; the only one, unless its paging fields say otherwise."""
 
     def __init__(self) -> None:
         self._items: list[Any] = []
-        self._said: dict[str, Any] = {"current_page": 1, "has_more_data": False, "total_page_count": 1}
+        self._paging: dict[str, Any] = {
+            "current_page": 1,
+            "current_page_size": 200,
+            "has_more_data": False,
+            "total_page_count": 1,
+        }
         self._bare = False
 
     def with_records(self, *records: Mapping[str, Any]) -> "PageBuilder":
@@ -107,104 +112,116 @@ class PageBuilder:
         return self
 
     def page(self, number: int, of: int) -> "PageBuilder":
-        return self.saying(current_page=number, has_more_data=number < of, total_page_count=of)
+        return self.with_paging(current_page=number, has_more_data=number < of, total_page_count=of)
 
-    def saying(self, **words: Any) -> "PageBuilder":
-        """Says these words about the list; None leaves one out."""
-        self._said.update(words)
-        self._said = {word: value for word, value in self._said.items() if value is not None}
+    def with_paging(self, **fields: Any) -> "PageBuilder":
+        """Sets these paging fields; None leaves one out."""
+        self._paging.update(fields)
+        self._paging = {name: value for name, value in self._paging.items() if value is not None}
         return self
+
+    def without_paging(self) -> "PageBuilder":
+        """Leaves out every paging field."""
+        return self.with_paging(current_page=None, current_page_size=None, has_more_data=None, total_page_count=None)
 
     def as_bare_list(self) -> "PageBuilder":
         self._bare = True
         return self
 
-    def build(self) -> Answer:
-        said = {"count": len(self._items), "current_page_size": 200, "cursor": None, "sort": [], **self._said}
-        data = self._items if self._bare else {"items": self._items, **said}
-        return Answer({"data": data, "version": "1.0.0", "_links": []})
+    def content(self) -> dict[str, Any]:
+        """The body, as an object."""
+        paging = {"count": len(self._items), "cursor": None, "sort": [], **self._paging}
+        data = self._items if self._bare else {"items": self._items, **paging}
+        return {"data": data, "version": "1.0.0", "_links": []}
+
+    def build(self) -> Response:
+        return Response(self.content())
 
 
-def a_page_with(*records: Mapping[str, Any]) -> PageBuilder:
+def page_with(*records: Mapping[str, Any]) -> PageBuilder:
     """The only page of a list."""
     return PageBuilder().with_records(*records)
 
 
-def refusal(status: int, *messages: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """An error as Docebo words it: `message` is a list."""
-    return Answer({"name": "Error", "message": [*messages], "code": 0, "status": status}, status, headers)
+def error_response(status: int, *messages: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error in the form that Docebo gives it: `message` is a list."""
+    return Response({"name": "Error", "message": [*messages], "code": 0, "status": status}, status, headers)
 
 
-def a_token(value: str = "the-token", expires_in: int = 3600) -> Answer:
-    return Answer({"access_token": value, "expires_in": expires_in, "token_type": "Bearer", "scope": "api"})
+def token_response(value: str = "the-token", expires_in: Any = 3600) -> Response:
+    return Response({"access_token": value, "expires_in": expires_in, "token_type": "Bearer", "scope": "api"})
 
 
-def no_token(error: str, status: int = 400) -> Answer:
-    return Answer({"error": error, "error_description": "The reason in words."}, status)
+def token_error(error: str, status: int = 400) -> Response:
+    return Response({"error": error, "error_description": "The reason in words."}, status)
 
 
 class Platform:
-    """A Docebo platform behind mocked HTTP: it issues tokens, answers what a test tells it to, and nothing else."""
+    """A Docebo platform behind mocked HTTP: it issues tokens, and serves what a test gives it."""
 
     def __init__(self, mocker: requests_mock.Mocker, base_url: str = PLATFORM) -> None:
         self._mocker = mocker
         self._base_url = base_url
-        self.issues(a_token())
-        self.holds("manage/v1/user_fields")
+        self.issues(token_response())
+        self.serves("manage/v1/user_fields")
+        self.serves("learn/v1/courses/field")
 
-    def issues(self, *answers: Answer) -> "Platform":
-        """Answers requests for a token with these, one after the other; with the last from then on."""
-        self._mocker.post(f"{self._base_url}/oauth2/token", [_as_mocked(answer) for answer in answers])
+    def issues(self, *responses: Response) -> "Platform":
+        """Responds to requests for a token with these, one after the other; with the last from then on."""
+        self._mocker.post(f"{self._base_url}/oauth2/token", [_mocked(response) for response in responses])
         return self
 
-    def lists(self, path: str, *pages: PageBuilder) -> "Platform":
+    def serves_pages(self, path: str, *pages: PageBuilder) -> "Platform":
         """Serves a list, page by page."""
         for number, page in enumerate(pages, start=1):
-            self.answers(path, page.build(), when={"page": str(number)})
+            self.responds(path, page.build(), when={"page": str(number)})
         return self
 
-    def holds(self, path: str, *records: Mapping[str, Any]) -> "Platform":
+    def serves(self, path: str, *records: Mapping[str, Any]) -> "Platform":
         """Serves a list of one page."""
-        return self.lists(path, a_page_with(*records))
+        return self.serves_pages(path, page_with(*records))
 
-    def answers(self, path: str, *answers: Answer, when: Mapping[str, str | Sequence[str]] | None = None) -> "Platform":
-        """Answers a path, if its query has these values, with these answers; with the last from then on."""
+    def responds(
+        self, path: str, *responses: Response, when: Mapping[str, str | Sequence[str]] | None = None
+    ) -> "Platform":
+        """Responds to requests for a path and these query parameters, in this order; with the last from then on."""
         self._mocker.get(
             f"{self._base_url}/{path}",
-            [_as_mocked(answer) for answer in answers],
+            [_mocked(response) for response in responses],
             additional_matcher=_has_in_query(when or {}),
         )
         return self
 
     def requests_for(self, path: str) -> list[SentRequest]:
-        """The requests that were made for a path, in the order in which they came."""
+        """The requests for a path, in the order in which they were sent."""
         prefix = urlsplit(self._base_url).path
         return [sent for sent in self._mocker.request_history if sent.path == f"{prefix}/{path}"]
 
     def queries_for(self, path: str) -> list[dict[str, list[str]]]:
-        """The queries of the requests for a path; each name with all its values."""
+        """The queries of the requests for a path; each parameter with all its values."""
         return [parse_qs(urlsplit(sent.url).query) for sent in self.requests_for(path)]
 
-    def forms_for_tokens(self) -> list[list[tuple[str, str]]]:
-        """The form bodies that were sent to the token endpoint."""
+    def token_forms(self) -> list[list[tuple[str, str]]]:
+        """The forms that were sent to the token endpoint."""
         return [
             parse_qsl(sent.text, keep_blank_values=True, strict_parsing=True)
             for sent in self.requests_for("oauth2/token")
         ]
 
     @property
-    def paths_asked(self) -> list[str]:
+    def paths_requested(self) -> list[str]:
         """The paths of all requests for data."""
         prefix = len(urlsplit(self._base_url).path) + 1
         return [sent.path[prefix:] for sent in self._mocker.request_history if sent.method == "GET"]
 
     @property
-    def was_asked(self) -> bool:
+    def was_requested(self) -> bool:
+        """Whether any request was sent."""
         return bool(self._mocker.called)
 
 
-def _as_mocked(answer: Answer) -> dict[str, Any]:
-    return {"status_code": answer.status, "headers": answer.headers, "text": answer.text}
+def _mocked(response: Response) -> dict[str, Any]:
+    return {"status_code": response.status, "headers": response.headers, "text": response.text}
 
 
 def _has_in_query(expected: Mapping[str, str | Sequence[str]]) -> Callable[[SentRequest], bool]:
@@ -218,7 +235,7 @@ def _has_in_query(expected: Mapping[str, str | Sequence[str]]) -> Callable[[Sent
 
 
 class Output:
-    """What a command of the connector put out."""
+    """What a command of the connector printed."""
 
     def __init__(self, entrypoint_output: EntrypointOutput) -> None:
         self._output = entrypoint_output
@@ -285,10 +302,14 @@ def read(
     return _run(used, catalog, run)
 
 
-def discover() -> Output:
-    """Asks the connector for its catalog."""
-    config = ConfigBuilder().build()
-    return _run(config, None, lambda source: entrypoint_wrapper.discover(source, config))
+def discover(config: Mapping[str, Any] | None = None) -> Output:
+    """The catalog that the connector discovers."""
+    used = ConfigBuilder().build() if config is None else config
+    return _run(
+        used,
+        None,
+        lambda source: entrypoint_wrapper.discover(source, used, expected_outcome=ExpectedOutcome.ALLOW_ANY),
+    )
 
 
 def _catalog(streams: Sequence[str]) -> ConfiguredAirbyteCatalog:

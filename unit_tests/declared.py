@@ -1,4 +1,4 @@
-"""What the manifest declares, for tests that hold the connector's output or its documents against it."""
+"""What the manifest declares, for tests that compare the connector's output or its documents with it."""
 
 from functools import cache
 from typing import Any
@@ -30,15 +30,5 @@ def streams() -> dict[str, dict[str, Any]]:
 
 def properties(stream: str) -> dict[str, dict[str, Any]]:
     """The fields that a stream's schema declares."""
-    found: dict[str, dict[str, Any]] = streams()[stream]["schema_loader"]["schema"]["properties"]
+    found: dict[str, dict[str, Any]] = manifest()["schemas"][stream]["properties"]
     return found
-
-
-def date_fields(stream: str) -> list[str]:
-    """The fields of a stream that are dates."""
-    return [name for name, field in properties(stream).items() if field.get("format") in ("date", "date-time")]
-
-
-def as_declared(stream: str, field: str, instant: str) -> str:
-    """A date in the form that the schema declares: `2024-05-01T08:30:00Z`, or only its day."""
-    return instant if properties(stream)[field]["format"] == "date-time" else instant[:10]

@@ -1,7 +1,9 @@
-"""Finds misspelt keys in a low-code manifest, which the CDK passes over in silence."""
+"""Finds misspelled keys in a low-code manifest, which the CDK ignores."""
 
 import dataclasses
 import importlib
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, get_type_hints
@@ -26,7 +28,7 @@ _TYPES_OF_A_SCHEMA = {"string", "integer", "number", "boolean", "object", "array
 
 
 def unknown_keys(manifest: Mapping[str, Any]) -> list[str]:
-    """The paths of all keys that no component reads, in a manifest whose references are resolved."""
+    """The paths of all keys that no component reads, in a manifest with its references resolved."""
     known = {*_component_schema()["properties"], "definitions", "schemas"}
     return [
         *(key for key in manifest if key not in known),
@@ -74,7 +76,7 @@ def _in_component(component: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _in_components(value: Any, path: str) -> Iterator[str]:
-    """Where only components may stand, an object without a known type is a misspelling itself."""
+    """Where only components may stand, an object without a known type is misspelled."""
     for number, element in enumerate(value if isinstance(value, list) else [value]):
         place = f"{path}[{number}]" if isinstance(value, list) else path
         if isinstance(element, Mapping) and isinstance(element.get("type"), str):
@@ -94,11 +96,18 @@ def _properties(component: Mapping[str, Any]) -> dict[str, Any] | None:
         return None if inline is None else dict(inline["properties"])
     if "class_name" not in component:
         return dict(definition["properties"])
-    module, name = component["class_name"].rsplit(".", 1)
+    return _properties_of_class(component["class_name"])
+
+
+@cache
+def _properties_of_class(class_name: str) -> dict[str, Any]:
+    """What a custom component reads: the fields of its class, and the parameters that its source looks up."""
+    module, name = class_name.rsplit(".", 1)
     class_ = getattr(importlib.import_module(module), name)
     hints = get_type_hints(class_)
     fields = {entry.name: {} for entry in dataclasses.fields(class_) if entry.init and entry.name in hints}
-    return {**fields, "class_name": {}}
+    parameters = re.findall(r'parameters\.get\("(\w+)"', inspect.getsource(class_))
+    return {**fields, **dict.fromkeys(parameters, {}), "class_name": {}}
 
 
 @cache

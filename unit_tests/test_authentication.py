@@ -1,21 +1,23 @@
-"""Signing in: what is sent to the token endpoint, how often, and what a refusal tells."""
+"""Signing in, at the front door: the forms of both grants, one token for a sync, and what a rejection means."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from unit_tests.builders import (
-    Answer,
     ConfigBuilder,
     Platform,
-    a_page_with,
-    a_token,
-    no_token,
+    Response,
+    error_response,
+    page_with,
     read,
-    refusal,
+    token_error,
+    token_response,
 )
+from unit_tests.conftest import Time
 
 USERS = "manage/v1/user"
+BRANCHES = "manage/v1/orgchart"
 
 AWKWARD_TEXTS = [
     "1e5",
@@ -48,11 +50,11 @@ class TestGrants:
     """Both grants send the form that Docebo documents, and nothing else."""
 
     def test_client_credentials(self, docebo: Platform) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_client_credentials_grant().build())
 
-        assert docebo.forms_for_tokens() == [
+        assert docebo.token_forms() == [
             [
                 ("grant_type", "client_credentials"),
                 ("client_id", "the-client"),
@@ -66,11 +68,11 @@ class TestGrants:
         assert output.is_complete("users")
 
     def test_password(self, docebo: Platform) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_password_grant().build())
 
-        assert docebo.forms_for_tokens() == [
+        assert docebo.token_forms() == [
             [
                 ("grant_type", "password"),
                 ("client_id", "the-client"),
@@ -84,30 +86,24 @@ class TestGrants:
 
 
 class TestSecrets:
-    """What a person types reaches Docebo exactly, and is told to nobody else."""
+    """What a person types reaches Docebo exactly, and is shown nowhere."""
 
-    @pytest.mark.parametrize("text", AWKWARD_TEXTS)
-    def test_awkward_texts_arrive_as_typed(self, docebo: Platform, text: str) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
-        config = ConfigBuilder().with_password_grant(client_id=text, client_secret=text, username=text, password=text)
+    @pytest.mark.parametrize("first", range(0, len(AWKWARD_TEXTS), 4))
+    def test_awkward_texts_arrive_as_typed(self, docebo: Platform, first: int) -> None:
+        texts = (AWKWARD_TEXTS * 2)[first : first + 4]
+        typed = dict(zip(("client_id", "client_secret", "username", "password"), texts, strict=True))
+        docebo.serves(BRANCHES, {"id": 1})
 
-        output = read("users", config=config.build())
+        output = read("branches", config=ConfigBuilder().with_password_grant(**typed).build())
 
-        (form,) = docebo.forms_for_tokens()
-        assert dict(form) == {
-            "grant_type": "password",
-            "client_id": text,
-            "client_secret": text,
-            "scope": "api",
-            "username": text,
-            "password": text,
-        }
-        assert output.is_complete("users")
+        (form,) = docebo.token_forms()
+        assert dict(form) == {"grant_type": "password", "scope": "api", **typed}
+        assert output.is_complete("branches")
 
     @pytest.mark.parametrize("debug", [False, True])
-    def test_no_output_of_a_good_read_holds_them(self, docebo: Platform, debug: bool) -> None:
-        docebo.issues(a_token("first-token-value"), a_token("second-token-value"))
-        docebo.answers(USERS, refusal(401, "expired"), a_page_with({"user_id": "1"}).build())
+    def test_no_output_of_a_complete_read_holds_them(self, docebo: Platform, debug: bool) -> None:
+        docebo.issues(token_response("first-token-value"), token_response("second-token-value"))
+        docebo.responds(USERS, error_response(401, "expired"), page_with({"user_id": 1}).build())
         config = ConfigBuilder().with_password_grant(client_secret="sesame-one", password="sesame-two").build()
 
         output = read("users", config=config, debug=debug)
@@ -116,56 +112,55 @@ class TestSecrets:
         assert "Finished syncing" in output.text
         assert not _found(output.text, "sesame-one", "sesame-two", "first-token-value", "second-token-value")
 
-    @pytest.mark.parametrize("debug", [False, True])
     @pytest.mark.parametrize(
-        "answer",
+        "response",
         [
-            no_token("invalid_client"),
-            no_token("invalid_grant"),
-            Answer({"error": "sesame-one", "error_description": "no sesame-two"}, 400),
-            Answer("<html>sesame-one sesame-two</html>", 404),
-            Answer({"message": "sesame-one"}, 500),
+            token_error("invalid_client"),
+            token_error("invalid_grant"),
+            Response({"error": "sesame-one", "error_description": "no sesame-two"}, 400),
+            Response("<html>sesame-one sesame-two</html>", 404),
+            Response({"message": "sesame-one"}, 500),
         ],
         ids=["client", "user", "echo", "html", "overload"],
     )
-    def test_no_output_of_a_failed_read_holds_them(self, docebo: Platform, answer: Answer, debug: bool) -> None:
-        docebo.issues(answer)
+    def test_no_output_of_a_failed_read_holds_them(self, docebo: Platform, response: Response) -> None:
+        docebo.issues(response)
         config = ConfigBuilder().with_password_grant(client_secret="sesame-one", password="sesame-two").build()
 
-        output = read("users", config=config, debug=debug)
+        output = read("users", config=config, debug=True)
 
         assert output.errors()
         assert not _found(output.text, "sesame-one", "sesame-two")
 
 
 class TestToken:
-    """One token serves the whole sync, and is renewed when its time is over or when Docebo refuses it."""
+    """One token serves the whole sync, and is renewed when it expires or when Docebo rejects it."""
 
     def test_one_for_several_streams_and_their_parents(self, docebo: Platform) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
-        docebo.holds("audiences/v1/audience", {"uuid": "a"}, {"uuid": "b"})
-        docebo.holds("audiences/v1/audience/a/users", {"user_id": "1"})
-        docebo.holds("audiences/v1/audience/b/users", {"user_id": "1"})
-        docebo.holds("manage/v1/orgchart", {"id": 1})
+        docebo.serves(USERS, {"user_id": 1})
+        docebo.serves("audiences/v1/audience", {"uuid": "a"}, {"uuid": "b"})
+        docebo.serves("audiences/v1/audience/a/users", {"user_id": 1})
+        docebo.serves("audiences/v1/audience/b/users", {"user_id": 1})
+        docebo.serves("manage/v1/orgchart", {"id": 1})
         streams = ("users", "groups", "group_members", "branches")
 
         output = read(*streams)
 
         assert all(output.is_complete(stream) for stream in streams)
-        assert len(docebo.forms_for_tokens()) == 1
+        assert len(docebo.token_forms()) == 1
 
-    def test_a_refused_token_is_renewed_and_the_request_made_again(self, docebo: Platform) -> None:
-        docebo.issues(a_token("old"), a_token("new"))
-        docebo.answers(USERS, refusal(401, "expired"), a_page_with({"user_id": "1"}).build())
+    def test_a_rejected_token_is_renewed_and_the_request_repeated(self, docebo: Platform) -> None:
+        docebo.issues(token_response("old"), token_response("new"))
+        docebo.responds(USERS, error_response(401, "expired"), page_with({"user_id": 1}).build())
 
         output = read("users")
 
-        assert output.records("users") == [{"user_id": "1"}]
+        assert output.records("users") == [{"user_id": 1}]
         assert output.is_complete("users")
         assert [sent.headers["Authorization"] for sent in docebo.requests_for(USERS)] == ["Bearer old", "Bearer new"]
 
-    def test_a_token_that_is_always_refused_fails_the_stream(self, docebo: Platform) -> None:
-        docebo.answers(USERS, refusal(401, "Unauthorized"))
+    def test_tokens_that_are_always_rejected_fail_the_stream(self, docebo: Platform) -> None:
+        docebo.responds(USERS, error_response(401, "Unauthorized"))
 
         output = read("users")
 
@@ -175,49 +170,54 @@ class TestToken:
         assert "OAuth app" in message
         assert output.is_incomplete("users")
 
-    def test_a_token_whose_time_is_over_is_not_used(self, docebo: Platform) -> None:
-        docebo.issues(a_token("short", expires_in=0), a_token("long"))
-        docebo.lists(USERS, *(a_page_with({"user_id": str(page)}).page(page, of=2) for page in (1, 2)))
+    def test_an_expired_token_is_not_used(self, docebo: Platform) -> None:
+        docebo.issues(token_response("short", expires_in=60), token_response("long"))
+        overloaded = error_response(503, "Later", headers={"Retry-After": "58"})
+        docebo.responds(BRANCHES, overloaded, page_with({"id": 1}).build())
+
+        output = read("branches")
+
+        assert output.is_complete("branches")
+        used = [sent.headers["Authorization"] for sent in docebo.requests_for(BRANCHES)]
+        assert used == ["Bearer short", "Bearer long"]
+
+    @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+    def test_an_overloaded_token_endpoint_is_retried(self, docebo: Platform, status: int) -> None:
+        docebo.issues(error_response(status, "Later"), error_response(status, "Later"), token_response())
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users")
 
+        assert output.records("users") == [{"user_id": 1}]
         assert output.is_complete("users")
-        assert [sent.headers["Authorization"] for sent in docebo.requests_for(USERS)] == ["Bearer short", "Bearer long"]
+        assert len(docebo.token_forms()) == 3
 
-    @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-    def test_a_token_endpoint_that_is_overloaded_is_asked_again(self, docebo: Platform, status: int) -> None:
-        docebo.issues(refusal(status, "Later"), refusal(status, "Later"), a_token())
-        docebo.holds(USERS, {"user_id": "1"})
+    def test_a_token_endpoint_that_stays_overloaded_fails_the_stream_after_five_minutes(
+        self, docebo: Platform, clock: Time
+    ) -> None:
+        docebo.issues(error_response(503, "Later", headers={"Retry-After": "1"}))
 
-        output = read("users")
-
-        assert output.records("users") == [{"user_id": "1"}]
-        assert output.is_complete("users")
-        assert len(docebo.forms_for_tokens()) == 3
-
-    def test_a_token_endpoint_that_always_says_how_long_to_wait_is_given_up(self, docebo: Platform) -> None:
-        docebo.issues(refusal(503, "Later", headers={"Retry-After": "1"}))
-
-        output = read("users")
+        output = read("branches")
 
         ((failure_type, message),) = output.errors()
         assert failure_type.value == "transient_error"
-        assert "Tried 20 times. Sync again later" in message
-        assert len(docebo.forms_for_tokens()) == 20
+        assert f"Tried {len(docebo.token_forms())} times. Sync again later" in message
+        assert 240 < clock.slept < 300
+        assert output.is_incomplete("branches")
 
 
-class TestRefusals:
-    """A refusal of the sign-in is a configuration error that says what to copy, check or enable."""
+class TestRejections:
+    """A sign-in that Docebo rejects is a configuration error that says what to copy, check or enable."""
 
     @pytest.fixture(autouse=True)
     def serves_users(self, docebo: Platform) -> Iterator[None]:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
         yield
         assert docebo.requests_for(USERS) == []
 
     @pytest.mark.parametrize("status", [400, 401])
     def test_wrong_secret(self, docebo: Platform, status: int) -> None:
-        docebo.issues(no_token("invalid_client", status))
+        docebo.issues(token_error("invalid_client", status))
 
         output = read("users")
 
@@ -226,11 +226,11 @@ class TestRefusals:
         assert "client_id" in message
         assert "client_secret" in message
         assert output.is_incomplete("users")
-        assert len(docebo.forms_for_tokens()) == 1
+        assert len(docebo.token_forms()) == 1
 
     @pytest.mark.parametrize("status", [400, 401])
     def test_wrong_password(self, docebo: Platform, status: int) -> None:
-        docebo.issues(no_token("invalid_grant", status))
+        docebo.issues(token_error("invalid_grant", status))
 
         output = read("users", config=ConfigBuilder().with_password_grant().build())
 
@@ -242,7 +242,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("error", ["unauthorized_client", "unsupported_grant_type"])
     def test_a_grant_that_is_not_enabled(self, docebo: Platform, error: str) -> None:
-        docebo.issues(no_token(error))
+        docebo.issues(token_error(error))
 
         ((failure_type, message),) = read("users").errors()
 
@@ -252,7 +252,7 @@ class TestRefusals:
         assert "OAuth app" in message
 
     def test_a_page_of_another_site(self, docebo: Platform) -> None:
-        docebo.issues(Answer("<html>Welcome</html>", headers={"Content-Type": "text/html"}))
+        docebo.issues(Response("<html>Welcome</html>", headers={"Content-Type": "text/html"}))
 
         ((failure_type, message),) = read("users").errors()
 
@@ -261,22 +261,22 @@ class TestRefusals:
         assert "acme.docebosaas.com" in message
 
     def test_a_redirect_gets_no_secret(self, docebo: Platform) -> None:
-        docebo.issues(Answer("", 302, {"Location": "https://elsewhere.example.com/oauth2/token"}))
+        docebo.issues(Response("", 302, {"Location": "https://elsewhere.example.com/oauth2/token"}))
 
         ((failure_type, message),) = read("users").errors()
 
         assert failure_type.value == "config_error"
         assert "elsewhere.example.com" in message
-        assert len(docebo.forms_for_tokens()) == 1
+        assert len(docebo.token_forms()) == 1
 
-    def test_every_stream_fails_with_the_same_words(self, docebo: Platform) -> None:
-        docebo.issues(no_token("invalid_client"))
+    def test_every_stream_fails_with_the_same_message(self, docebo: Platform) -> None:
+        docebo.issues(token_error("invalid_client"))
 
         output = read("users", "branches", "sessions")
 
         assert {message for _, message in output.errors()} == {output.errors()[0][1]}
         assert all(output.is_incomplete(stream) for stream in ("users", "branches", "sessions"))
-        assert len(docebo.forms_for_tokens()) == 1
+        assert len(docebo.token_forms()) == 1
 
 
 def _found(text: str, *secrets: str) -> list[str]:

@@ -1,22 +1,21 @@
-"""Streams that are read for each parent: which parents are asked, and whose records they are."""
+"""Child streams: which parents have records requested, and which key of the parent the records hold."""
 
 from typing import Any
 
 import pytest
 
-from unit_tests.builders import PageBuilder, Platform, a_page_with, read, refusal
-from unit_tests.declared import as_declared
+from unit_tests.builders import PageBuilder, Platform, error_response, page_with, read, token_response
 
 COURSES = "learn/v1/courses"
 GROUPS = "audiences/v1/audience"
 PLANS = "learningplan/v1/learningplans"
 
 
-def a_course(number: Any, course_type: str = "classroom") -> dict[str, Any]:
+def course_record(number: Any, course_type: str = "classroom") -> dict[str, Any]:
     return {"id_course": number, "course_type": course_type}
 
 
-def a_plan(number: Any, **counts: Any) -> dict[str, Any]:
+def plan_record(number: Any, **counts: Any) -> dict[str, Any]:
     return {"learning_plan_id": number, "assigned_courses_count": 1, "assigned_enrollments_count": 1, **counts}
 
 
@@ -26,65 +25,65 @@ def by(*keys: str) -> Any:
 
 
 class TestGroupMembers:
-    """Each group's users are read, and say to which group they belong."""
+    """Each group's users are read, and hold the key of their group."""
 
     def test_three_pages_of_several_groups(self, docebo: Platform) -> None:
-        docebo.holds(GROUPS, {"uuid": "a"}, {"uuid": "b"}, {"uuid": "c"})
-        docebo.lists(
+        docebo.serves(GROUPS, {"uuid": "a"}, {"uuid": "b"}, {"uuid": "c"})
+        docebo.serves_pages(
             f"{GROUPS}/a/users",
-            a_page_with({"user_id": "1"}, {"user_id": "2"}).page(1, of=3),
-            a_page_with({"user_id": "3"}).page(2, of=3),
-            a_page_with({"user_id": "4"}).page(3, of=3),
+            page_with({"user_id": 1}, {"user_id": 2}).page(1, of=3),
+            page_with({"user_id": 3}).page(2, of=3),
+            page_with({"user_id": 4}).page(3, of=3),
         )
-        docebo.holds(f"{GROUPS}/b/users")
-        docebo.holds(f"{GROUPS}/c/users", {"user_id": "1"})
+        docebo.serves(f"{GROUPS}/b/users")
+        docebo.serves(f"{GROUPS}/c/users", {"user_id": 1})
 
         output = read("group_members")
 
         assert sorted(output.records("group_members"), key=by("group_uuid", "user_id")) == [
-            {"group_uuid": "a", "user_id": "1"},
-            {"group_uuid": "a", "user_id": "2"},
-            {"group_uuid": "a", "user_id": "3"},
-            {"group_uuid": "a", "user_id": "4"},
-            {"group_uuid": "c", "user_id": "1"},
+            {"group_uuid": "a", "user_id": 1},
+            {"group_uuid": "a", "user_id": 2},
+            {"group_uuid": "a", "user_id": 3},
+            {"group_uuid": "a", "user_id": 4},
+            {"group_uuid": "c", "user_id": 1},
         ]
         assert output.is_complete("group_members")
         assert {"page": ["3"], "page_size": ["200"]} in docebo.queries_for(f"{GROUPS}/a/users")
         assert docebo.queries_for(f"{GROUPS}/c/users") == [{"page": ["1"], "page_size": ["200"]}]
 
-    def test_a_member_is_known_by_text_whatever_its_name_and_type(self, docebo: Platform) -> None:
-        docebo.holds(GROUPS, {"uuid": "a"})
-        docebo.holds(f"{GROUPS}/a/users", {"user_id": 1, "relation_type": "manual"}, {"idst": 2, "likes": ["tea"]})
+    def test_the_key_of_a_member_is_an_integer_whatever_its_name_and_type(self, docebo: Platform) -> None:
+        docebo.serves(GROUPS, {"uuid": "a"})
+        docebo.serves(f"{GROUPS}/a/users", {"user_id": 1, "relation_type": "manual"}, {"idst": 2, "likes": ["tea"]})
 
         records = read("group_members").records("group_members")
 
         assert records == [
-            {"group_uuid": "a", "user_id": "1", "relation_type": "manual"},
-            {"group_uuid": "a", "user_id": "2", "idst": 2, "likes": ["tea"]},
+            {"group_uuid": "a", "user_id": 1, "relation_type": "manual"},
+            {"group_uuid": "a", "user_id": 2, "idst": 2, "likes": ["tea"]},
         ]
 
     def test_groups_are_found_by_their_older_names(self, docebo: Platform) -> None:
-        docebo.holds(GROUPS, {"audience_id": "x"}, {"group_id": 8}, {"id": 9})
+        docebo.serves(GROUPS, {"audience_id": "x"}, {"group_id": 8}, {"id": 9})
         for group in ("x", "8", "9"):
-            docebo.holds(f"{GROUPS}/{group}/users", {"user_id": group})
+            docebo.serves(f"{GROUPS}/{group}/users", {"user_id": 1})
 
         records = read("group_members").records("group_members")
 
         assert sorted(records, key=by("group_uuid")) == [
-            {"group_uuid": group, "user_id": group} for group in ("8", "9", "x")
+            {"group_uuid": group, "user_id": 1} for group in ("8", "9", "x")
         ]
 
     def test_groups_of_three_pages(self, docebo: Platform) -> None:
-        docebo.lists(GROUPS, *(a_page_with({"uuid": str(page)}).page(page, of=3) for page in (1, 2, 3)))
+        docebo.serves_pages(GROUPS, *(page_with({"uuid": str(page)}).page(page, of=3) for page in (1, 2, 3)))
         for page in (1, 2, 3):
-            docebo.holds(f"{GROUPS}/{page}/users", {"user_id": "1"})
+            docebo.serves(f"{GROUPS}/{page}/users", {"user_id": 1})
 
         records = read("group_members").records("group_members")
 
         assert sorted(record["group_uuid"] for record in records) == ["1", "2", "3"]
 
     def test_no_group_means_no_members(self, docebo: Platform) -> None:
-        docebo.holds(GROUPS)
+        docebo.serves(GROUPS)
 
         output = read("group_members")
 
@@ -93,12 +92,12 @@ class TestGroupMembers:
 
 
 class TestCourseLearningObjects:
-    """Each course's learning objects come in one answer, without pages."""
+    """Each course's learning objects come in one response, unless it says that there are more pages."""
 
     def test_several_courses(self, docebo: Platform) -> None:
-        docebo.holds(COURSES, a_course(1, "elearning"), a_course("2"))
-        docebo.holds(f"{COURSES}/1/los", {"id_org": 10, "item_id": None, "id_resource": 77}, {"id_org": "11"})
-        docebo.holds(f"{COURSES}/2/los", {"id_org": 10, "title": "Intro", "item_id": 5})
+        docebo.serves(COURSES, course_record(1, "elearning"), course_record("2"))
+        docebo.serves(f"{COURSES}/1/los", {"id_org": 10, "item_id": None, "id_resource": 77}, {"id_org": "11"})
+        docebo.serves(f"{COURSES}/2/los", {"id_org": 10, "title": "Intro", "item_id": 5})
 
         output = read("course_learning_objects")
 
@@ -110,12 +109,12 @@ class TestCourseLearningObjects:
         assert output.is_complete("course_learning_objects")
         assert docebo.queries_for(f"{COURSES}/1/los") == [{}]
 
-    def test_an_answer_with_the_items_alone_is_read_whole(self, docebo: Platform) -> None:
-        docebo.holds(COURSES, a_course(1))
+    def test_a_response_with_the_items_alone_is_read_whole(self, docebo: Platform) -> None:
+        docebo.serves(COURSES, course_record(1))
         objects = [{"id_org": number} for number in range(300)]
-        docebo.answers(
+        docebo.responds(
             f"{COURSES}/1/los",
-            a_page_with(*objects).saying(current_page=None, has_more_data=None, total_page_count=None).build(),
+            page_with(*objects).without_paging().build(),
         )
 
         records = read("course_learning_objects").records("course_learning_objects")
@@ -125,10 +124,12 @@ class TestCourseLearningObjects:
 
 
 class TestSessions:
-    """Sessions are asked for where there can be any, and say to which course they belong."""
+    """Sessions are requested where there can be any, and hold the key of their course."""
 
     def test_of_classroom_and_webinar_courses(self, docebo: Platform) -> None:
-        docebo.holds(COURSES, a_course(1), a_course(2, "elearning"), a_course(3, "webinar"), {"id_course": 4})
+        docebo.serves(
+            COURSES, course_record(1), course_record(2, "elearning"), course_record(3, "webinar"), {"id_course": 4}
+        )
         session = {
             "id": 100,
             "date_start": "2024-05-01 08:30:00",
@@ -137,14 +138,14 @@ class TestSessions:
             "attendance_details": {"onsite": "3", "online": 0, "flexible": 0},
             "additional_fields": [{"id": 5, "name": "Room", "value": None, "mandatory": "1"}],
         }
-        docebo.lists(
+        docebo.serves_pages(
             "course/v1/courses/1/sessions",
-            a_page_with(session).page(1, of=3),
-            a_page_with({"id": 101}).page(2, of=3),
-            a_page_with({"id": 102}).page(3, of=3),
+            page_with(session).page(1, of=3),
+            page_with({"id": 101}).page(2, of=3),
+            page_with({"id": 102}).page(3, of=3),
         )
-        docebo.holds("course/v1/courses/3/sessions", {"id": 103})
-        docebo.holds("course/v1/courses/4/sessions", {"id": 104})
+        docebo.serves("course/v1/courses/3/sessions", {"id": 103})
+        docebo.serves("course/v1/courses/4/sessions", {"id": 104})
 
         output = read("sessions")
 
@@ -168,9 +169,9 @@ class TestSessions:
         assert {"page": ["2"], "page_size": ["200"]} in docebo.queries_for("course/v1/courses/1/sessions")
 
     def test_a_course_that_does_not_have_sessions_means_none(self, docebo: Platform) -> None:
-        docebo.holds(COURSES, a_course(1), a_course(2))
-        docebo.answers("course/v1/courses/1/sessions", refusal(400, "Course with id 1 does not have sessions"))
-        docebo.holds("course/v1/courses/2/sessions", {"id": 100})
+        docebo.serves(COURSES, course_record(1), course_record(2))
+        docebo.responds("course/v1/courses/1/sessions", error_response(400, "Course with id 1 does not have sessions"))
+        docebo.serves("course/v1/courses/2/sessions", {"id": 100})
 
         output = read("sessions")
 
@@ -180,8 +181,8 @@ class TestSessions:
         assert len(docebo.requests_for("course/v1/courses/1/sessions")) == 1
 
     def test_another_bad_request_fails_the_stream(self, docebo: Platform) -> None:
-        docebo.holds(COURSES, a_course(1))
-        docebo.answers("course/v1/courses/1/sessions", refusal(400, "The parameter page is not valid"))
+        docebo.serves(COURSES, course_record(1))
+        docebo.responds("course/v1/courses/1/sessions", error_response(400, "The parameter page is not valid"))
 
         output = read("sessions")
 
@@ -192,26 +193,26 @@ class TestSessions:
 
 
 class TestLearningPlanCourseEnrollments:
-    """Students of plans that have any are read, plan by plan, and say to which plan they belong."""
+    """Students of plans that have any are read, plan by plan, and hold the key of their plan."""
 
     path = PLANS + "/{}/courses/enrollments"
 
     def test_three_pages_of_several_plans(self, docebo: Platform) -> None:
-        docebo.holds(PLANS, a_plan(1), a_plan("2"))
-        enrolment = {
+        docebo.serves(PLANS, plan_record(1), plan_record("2"))
+        enrollment = {
             "course_id": "5",
-            "user_id": "13903",
+            "user_id": 13903,
             "enrollment_completion_date": "",
             "enrollment_created_at": "2024-05-01 08:30:00",
             "enrollment_validity_begin_date": "2024-05-01",
         }
-        docebo.lists(
+        docebo.serves_pages(
             self.path.format(1),
-            a_page_with(enrolment).page(1, of=3),
-            a_page_with({"course_id": 6, "user_id": 2}).page(2, of=3),
-            a_page_with({"course_id": 7, "user_id": 3}).page(3, of=3),
+            page_with(enrollment).page(1, of=3),
+            page_with({"course_id": 6, "user_id": 2}).page(2, of=3),
+            page_with({"course_id": 7, "user_id": 3}).page(3, of=3),
         )
-        docebo.holds(self.path.format(2), {"course_id": 5, "user_id": 1})
+        docebo.serves(self.path.format(2), {"course_id": 5, "user_id": 1})
 
         output = read("learning_plan_course_enrollments")
 
@@ -221,9 +222,7 @@ class TestLearningPlanCourseEnrollments:
                 "course_id": 5,
                 "user_id": 13903,
                 "enrollment_created_at": "2024-05-01T08:30:00Z",
-                "enrollment_validity_begin_date": as_declared(
-                    "learning_plan_course_enrollments", "enrollment_validity_begin_date", "2024-05-01T00:00:00Z"
-                ),
+                "enrollment_validity_begin_date": "2024-05-01T00:00:00Z",
             },
             {"learning_plan_id": 1, "course_id": 6, "user_id": 2},
             {"learning_plan_id": 1, "course_id": 7, "user_id": 3},
@@ -234,31 +233,31 @@ class TestLearningPlanCourseEnrollments:
             {"page": ["1"], "page_size": ["200"], "enrollment_level[]": ["student"]}
         ]
 
-    def test_a_plan_without_courses_or_enrolments_is_not_asked(self, docebo: Platform) -> None:
-        docebo.holds(
+    def test_nothing_is_requested_for_a_plan_without_courses_or_enrollments(self, docebo: Platform) -> None:
+        docebo.serves(
             PLANS,
-            a_plan(1, assigned_courses_count=0),
-            a_plan(2, assigned_enrollments_count=0),
-            a_plan(3, assigned_courses_count="0"),
-            a_plan(4, assigned_enrollments_count="0"),
-            a_plan(5, assigned_courses_count="3", assigned_enrollments_count="2"),
+            plan_record(1, assigned_courses_count=0),
+            plan_record(2, assigned_enrollments_count=0),
+            plan_record(3, assigned_courses_count="0"),
+            plan_record(4, assigned_enrollments_count="0"),
+            plan_record(5, assigned_courses_count="3", assigned_enrollments_count="2"),
             {"learning_plan_id": 6},
         )
-        docebo.holds(self.path.format(5), {"course_id": 1, "user_id": 1})
-        docebo.holds(self.path.format(6), {"course_id": 1, "user_id": 1})
+        docebo.serves(self.path.format(5), {"course_id": 1, "user_id": 1})
+        docebo.serves(self.path.format(6), {"course_id": 1, "user_id": 1})
 
         output = read("learning_plan_course_enrollments")
 
-        asked = [path for path in docebo.paths_asked if path != PLANS]
-        assert sorted(asked) == [self.path.format(5), self.path.format(6)]
+        requested = [path for path in docebo.paths_requested if path != PLANS]
+        assert sorted(requested) == [self.path.format(5), self.path.format(6)]
         assert sorted(record["learning_plan_id"] for record in output.records("learning_plan_course_enrollments")) == [
             5,
             6,
         ]
 
     def test_the_plans_themselves_are_all_emitted(self, docebo: Platform) -> None:
-        docebo.holds(PLANS, a_plan(1, assigned_courses_count=0), a_plan(2))
-        docebo.holds(self.path.format(2))
+        docebo.serves(PLANS, plan_record(1, assigned_courses_count=0), plan_record(2))
+        docebo.serves(self.path.format(2))
 
         output = read("learning_plans", "learning_plan_course_enrollments")
 
@@ -266,13 +265,13 @@ class TestLearningPlanCourseEnrollments:
 
 
 class TestCourseEnrollments:
-    """Enrolments are asked for a hundred courses at a time."""
+    """Enrollments are requested for a hundred courses at a time."""
 
     path = "course/v1/courses/enrollments"
 
     def test_three_pages_of_one_group_of_courses(self, docebo: Platform) -> None:
-        docebo.holds(COURSES, a_course(1), a_course(2, "elearning"), a_course("3"))
-        enrolment = {
+        docebo.serves(COURSES, course_record(1), course_record(2, "elearning"), course_record("3"))
+        enrollment = {
             "course_id": 1,
             "user_id": 13903,
             "enrollment_status": "in_progress",
@@ -284,11 +283,11 @@ class TestCourseEnrollments:
             "enrollment_validity_end_datetime": "2024-12-31 18:00:00",
             "enrollment_time_spent": 5400,
         }
-        docebo.lists(
+        docebo.serves_pages(
             self.path,
-            a_page_with(enrolment).page(1, of=3),
-            a_page_with({"course_id": "2", "user_id": "5"}).page(2, of=3),
-            a_page_with({"course_id": 3, "user_id": 5}).page(3, of=3),
+            page_with(enrollment).page(1, of=3),
+            page_with({"course_id": "2", "user_id": 5}).page(2, of=3),
+            page_with({"course_id": 3, "user_id": 5}).page(3, of=3),
         )
 
         output = read("course_enrollments")
@@ -301,9 +300,7 @@ class TestCourseEnrollments:
                 "enrollment_created_at": "1970-01-01T00:00:00Z",
                 "enrollment_date_last_updated": "2024-05-01T08:30:00Z",
                 "enrollment_score": 87.5,
-                "enrollment_validity_end_date": as_declared(
-                    "course_enrollments", "enrollment_validity_end_date", "2024-12-31T00:00:00Z"
-                ),
+                "enrollment_validity_end_date": "2024-12-31T00:00:00Z",
                 "enrollment_validity_end_datetime": "2024-12-31T18:00:00Z",
                 "enrollment_time_spent": 5400,
             },
@@ -321,17 +318,17 @@ class TestCourseEnrollments:
             for page in ("1", "2", "3")
         ]
 
-    def test_more_than_a_hundred_courses_are_asked_for_in_groups(self, docebo: Platform) -> None:
-        docebo.lists(
+    def test_more_than_a_hundred_courses_are_requested_for_in_groups(self, docebo: Platform) -> None:
+        docebo.serves_pages(
             COURSES,
-            PageBuilder().with_records(*(a_course(number) for number in range(1, 201))).page(1, of=2),
-            PageBuilder().with_records(*(a_course(number) for number in range(201, 251))).page(2, of=2),
+            PageBuilder().with_records(*(course_record(number) for number in range(1, 201))).page(1, of=2),
+            PageBuilder().with_records(*(course_record(number) for number in range(201, 251))).page(2, of=2),
         )
         groups = [[str(number) for number in range(first, last)] for first, last in ((1, 101), (101, 201), (201, 251))]
         for group in groups:
-            docebo.answers(
+            docebo.responds(
                 self.path,
-                a_page_with(
+                page_with(
                     {"course_id": int(group[0]), "user_id": 1}, {"course_id": int(group[-1]), "user_id": 1}
                 ).build(),
                 when={"course_id[]": group},
@@ -339,8 +336,8 @@ class TestCourseEnrollments:
 
         output = read("course_enrollments")
 
-        asked = [query["course_id[]"] for query in docebo.queries_for(self.path)]
-        assert sorted(asked, key=lambda group: int(group[0])) == groups
+        requested = [query["course_id[]"] for query in docebo.queries_for(self.path)]
+        assert sorted(requested, key=lambda group: int(group[0])) == groups
         assert sorted(record["course_id"] for record in output.records("course_enrollments")) == [
             1,
             100,
@@ -352,8 +349,8 @@ class TestCourseEnrollments:
         assert output.is_complete("course_enrollments")
 
     def test_one_course_is_one_group(self, docebo: Platform) -> None:
-        docebo.holds(COURSES, a_course(7))
-        docebo.holds(self.path, {"course_id": 7, "user_id": 1})
+        docebo.serves(COURSES, course_record(7))
+        docebo.serves(self.path, {"course_id": 7, "user_id": 1})
 
         output = read("course_enrollments")
 
@@ -361,7 +358,7 @@ class TestCourseEnrollments:
         assert output.records("course_enrollments") == [{"course_id": 7, "user_id": 1}]
 
     def test_no_course_means_no_request(self, docebo: Platform) -> None:
-        docebo.holds(COURSES)
+        docebo.serves(COURSES)
 
         output = read("course_enrollments")
 
@@ -370,14 +367,16 @@ class TestCourseEnrollments:
 
 
 class TestSharedParents:
-    """Parents are read once in a sync, by whoever needs them first."""
+    """The pages of parents are requested once in a sync."""
 
     def test_courses_are_read_once_for_four_streams(self, docebo: Platform) -> None:
-        docebo.lists(COURSES, a_page_with(a_course(1)).page(1, of=2), a_page_with(a_course(2)).page(2, of=2))
-        docebo.holds("course/v1/courses/enrollments", {"course_id": 1, "user_id": 1})
+        docebo.serves_pages(
+            COURSES, page_with(course_record(1)).page(1, of=2), page_with(course_record(2)).page(2, of=2)
+        )
+        docebo.serves("course/v1/courses/enrollments", {"course_id": 1, "user_id": 1})
         for course in (1, 2):
-            docebo.holds(f"{COURSES}/{course}/los", {"id_org": 1})
-            docebo.holds(f"course/v1/courses/{course}/sessions", {"id": course})
+            docebo.serves(f"{COURSES}/{course}/los", {"id_org": 1})
+            docebo.serves(f"course/v1/courses/{course}/sessions", {"id": course})
         streams = ("courses", "course_enrollments", "course_learning_objects", "sessions")
 
         output = read(*streams)
@@ -388,12 +387,12 @@ class TestSharedParents:
 
     @pytest.mark.parametrize("missing", [1, 2])
     def test_a_parent_that_was_deleted_meanwhile_is_skipped(self, docebo: Platform, missing: int) -> None:
-        docebo.holds(GROUPS, {"uuid": "1"}, {"uuid": "2"}, {"uuid": "3"})
+        docebo.serves(GROUPS, {"uuid": "1"}, {"uuid": "2"}, {"uuid": "3"})
         for group in (1, 2, 3):
             if group == missing:
-                docebo.answers(f"{GROUPS}/{group}/users", refusal(404, "No such audience"))
+                docebo.responds(f"{GROUPS}/{group}/users", error_response(404, "No such audience"))
             else:
-                docebo.holds(f"{GROUPS}/{group}/users", {"user_id": "1"})
+                docebo.serves(f"{GROUPS}/{group}/users", {"user_id": 1})
 
         output = read("group_members")
 
@@ -402,10 +401,24 @@ class TestSharedParents:
         (warning,) = output.warnings()
         assert f"{GROUPS}/{missing}/users" in warning
 
-    def test_children_that_nobody_serves_fail_the_stream(self, docebo: Platform) -> None:
-        docebo.holds(GROUPS, *({"uuid": str(number)} for number in range(10)))
+    def test_401_for_every_parent_fails_the_stream(self, docebo: Platform) -> None:
+        docebo.issues(*(token_response(str(number)) for number in range(20)))
+        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(10)))
         for number in range(10):
-            docebo.answers(f"{GROUPS}/{number}/users", refusal(404, "Not found"))
+            docebo.responds(f"{GROUPS}/{number}/users", error_response(401, "No"))
+
+        output = read("groups", "group_members")
+
+        ((failure_type, message),) = output.errors()
+        assert failure_type.value == "config_error"
+        assert "access tokens" in message
+        assert output.is_incomplete("group_members")
+        assert len(docebo.paths_requested) < 8
+
+    def test_404_for_every_parent_fails_the_stream(self, docebo: Platform) -> None:
+        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(10)))
+        for number in range(10):
+            docebo.responds(f"{GROUPS}/{number}/users", error_response(404, "Not found"))
 
         output = read("group_members")
 

@@ -1,27 +1,32 @@
 """The configuration: what people paste is accepted, anything else is rejected by name and before any request."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import requests_mock
 import yaml
 
+from source_docebo.errors import DoceboError
 from source_docebo.source import MANIFEST, SourceDocebo
-from unit_tests.builders import PLATFORM, ConfigBuilder, Output, Platform, read
+from unit_tests.builders import PLATFORM, ConfigBuilder, Platform, read
 
 USERS = "manage/v1/user"
+BRANCHES = "manage/v1/orgchart"
 
 
-def assert_rejected(output: Output, docebo: Platform, field: str) -> None:
-    """One configuration error names the field, nothing was requested, and no secret is shown."""
-    ((failure_type, message),) = output.errors()
-    assert failure_type.value == "config_error"
+def rejection(builder: ConfigBuilder, field: str) -> str:
+    """The one configuration error, before any request: it names the field, and shows no secret."""
+    with pytest.raises(DoceboError) as raised:
+        SourceDocebo(config=builder.build())
+    message = str(raised.value)
+    assert raised.value.failure_type.value == "config_error"
     assert f"the field {field} " in message
-    assert not docebo.was_asked
-    assert output.records("users") == []
-    assert "the-client-secret" not in output.text
-    assert "the-password" not in output.text
+    assert "the-client-secret" not in message
+    assert "the-password" not in message
+    return message
 
 
 class TestBaseUrl:
@@ -63,16 +68,30 @@ class TestBaseUrl:
             ("https://login.acme.com", "https://login.acme.com"),
         ],
     )
-    def test_accepted(self, mocker: requests_mock.Mocker, pasted: str, address: str) -> None:
-        docebo = Platform(mocker, address).holds(USERS, {"user_id": "1"})
+    def test_accepted(self, tmp_path: Path, pasted: str, address: str) -> None:
+        source = SourceDocebo(config=ConfigBuilder().with_base_url(pasted).build())
 
-        output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
+        base_url = source.configure(source._config, str(tmp_path))["base_url"]
+        assert requests.Request("GET", f"{base_url}/{USERS}").prepare().url == f"{address}/{USERS}"
 
-        assert output.records("users") == [{"user_id": "1"}]
-        assert output.is_complete("users")
-        (sent,) = docebo.requests_for(USERS)
-        assert sent.url.split("?")[0] == f"{address}/{USERS}"
-        assert len(docebo.forms_for_tokens()) == 1
+    def test_every_request_goes_to_it(self, mocker: requests_mock.Mocker) -> None:
+        address = "https://learn.acme.com/academy"
+        docebo = Platform(mocker, address).serves(BRANCHES, {"id": 1})
+
+        output = read("branches", config=ConfigBuilder().with_base_url(" learn.acme.com/academy/ ").build())
+
+        assert output.records("branches") == [{"id": 1}]
+        (sent,) = docebo.requests_for(BRANCHES)
+        assert sent.url.split("?")[0] == f"{address}/{BRANCHES}"
+        assert len(docebo.token_forms()) == 1
+
+    def test_one_that_is_rejected_is_an_error_of_the_read(self, docebo: Platform) -> None:
+        output = read("branches", config=ConfigBuilder().with_base_url("acme").build())
+
+        ((failure_type, message),) = output.errors()
+        assert failure_type.value == "config_error"
+        assert "the field base_url " in message
+        assert not docebo.was_requested
 
     @pytest.mark.parametrize(
         "pasted",
@@ -104,10 +123,8 @@ class TestBaseUrl:
             ["https://acme.docebosaas.com"],
         ],
     )
-    def test_rejected(self, docebo: Platform, pasted: Any) -> None:
-        output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
-
-        assert_rejected(output, docebo, "base_url")
+    def test_rejected(self, pasted: Any) -> None:
+        rejection(ConfigBuilder().with_base_url(pasted), "base_url")
 
     @pytest.mark.parametrize(
         ("pasted", "words"),
@@ -121,11 +138,8 @@ class TestBaseUrl:
             ("acme", "such as https://acme.docebosaas.com."),
         ],
     )
-    def test_the_message_names_the_part_that_does_not_fit(self, docebo: Platform, pasted: str, words: str) -> None:
-        output = read("users", config=ConfigBuilder().with_base_url(pasted).build())
-
-        assert_rejected(output, docebo, "base_url")
-        assert words in output.errors()[0][1]
+    def test_the_message_names_the_part_that_does_not_fit(self, pasted: str, words: str) -> None:
+        assert words in rejection(ConfigBuilder().with_base_url(pasted), "base_url")
 
 
 class TestForm:
@@ -164,50 +178,34 @@ class TestFields:
             "credentials.password",
         ],
     )
-    def test_missing(self, docebo: Platform, field: str) -> None:
-        output = read("users", config=ConfigBuilder().with_password_grant().without(field).build())
-
-        assert_rejected(output, docebo, field)
+    def test_missing(self, field: str) -> None:
+        rejection(ConfigBuilder().with_password_grant().without(field), field)
 
     @pytest.mark.parametrize("field", ["client_id", "client_secret", "username", "password"])
     @pytest.mark.parametrize("value", ["", None, 4711, ["the-client-secret", "the-password"]])
-    def test_not_a_text(self, docebo: Platform, field: str, value: Any) -> None:
+    def test_not_a_text(self, field: str, value: Any) -> None:
         name = f"credentials.{field}"
-        output = read("users", config=ConfigBuilder().with_password_grant().with_field(name, value).build())
-
-        assert_rejected(output, docebo, name)
-        assert "4711" not in output.errors()[0][1]
+        assert "4711" not in rejection(ConfigBuilder().with_password_grant().with_field(name, value), name)
 
     @pytest.mark.parametrize("auth_type", ["implicit", "", None, 1])
-    def test_no_such_grant(self, docebo: Platform, auth_type: Any) -> None:
-        output = read("users", config=ConfigBuilder().with_field("credentials.auth_type", auth_type).build())
+    def test_no_such_grant(self, auth_type: Any) -> None:
+        message = rejection(ConfigBuilder().with_field("credentials.auth_type", auth_type), "credentials")
+        assert "client_credentials, password" in message
 
-        assert_rejected(output, docebo, "credentials")
-        assert "client_credentials, password" in output.errors()[0][1]
-
-    def test_no_grant(self, docebo: Platform) -> None:
-        output = read("users", config=ConfigBuilder().without("credentials.auth_type").build())
-
-        assert_rejected(output, docebo, "credentials")
-        assert "auth_type" in output.errors()[0][1]
+    def test_no_grant(self) -> None:
+        assert "auth_type" in rejection(ConfigBuilder().without("credentials.auth_type"), "credentials")
 
     @pytest.mark.parametrize("credentials", ["the-client-secret", None, ["the-client-secret"]])
-    def test_credentials_that_are_no_object(self, docebo: Platform, credentials: Any) -> None:
-        output = read("users", config=ConfigBuilder().with_field("credentials", credentials).build())
-
-        assert_rejected(output, docebo, "credentials")
+    def test_credentials_that_are_no_object(self, credentials: Any) -> None:
+        rejection(ConfigBuilder().with_field("credentials", credentials), "credentials")
 
     @pytest.mark.parametrize("number", [1, 41, 0, -8, 2.5, "8", True, None])
-    def test_num_workers_outside_2_to_40(self, docebo: Platform, number: Any) -> None:
-        output = read("users", config=ConfigBuilder().with_field("num_workers", number).build())
-
-        assert_rejected(output, docebo, "num_workers")
+    def test_num_workers_outside_2_to_40(self, number: Any) -> None:
+        rejection(ConfigBuilder().with_field("num_workers", number), "num_workers")
 
     @pytest.mark.parametrize("number", [0, -1, 1.5, "800", True, None])
-    def test_calls_per_hour_that_are_no_whole_number_above_zero(self, docebo: Platform, number: Any) -> None:
-        output = read("users", config=ConfigBuilder().with_field("calls_per_hour", number).build())
-
-        assert_rejected(output, docebo, "calls_per_hour")
+    def test_calls_per_hour_that_are_no_whole_number_above_zero(self, number: Any) -> None:
+        rejection(ConfigBuilder().with_field("calls_per_hour", number), "calls_per_hour")
 
     @pytest.mark.parametrize(
         ("field", "number"),
@@ -219,23 +217,20 @@ class TestFields:
         ],
     )
     def test_numbers_at_the_borders_are_accepted(self, docebo: Platform, field: str, number: int) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(BRANCHES, {"id": 1})
 
-        output = read("users", config=ConfigBuilder().with_field(field, number).build())
-
-        assert output.records("users") == [{"user_id": "1"}]
-        assert output.is_complete("users")
+        assert read("branches", config=ConfigBuilder().with_field(field, number).build()).is_complete("branches")
 
     @pytest.mark.parametrize(("field", "number"), [("num_workers", 8.0), ("calls_per_hour", 800.0)])
     def test_a_whole_number_may_have_a_decimal_point(self, docebo: Platform, field: str, number: float) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_field(field, number).build())
 
         assert output.is_complete("users")
 
     def test_unknown_fields_are_ignored(self, docebo: Platform) -> None:
-        docebo.holds(USERS, {"user_id": "1"})
+        docebo.serves(USERS, {"user_id": 1})
 
         output = read("users", config=ConfigBuilder().with_field("start_date", "2024-01-01").build())
 
@@ -244,11 +239,11 @@ class TestFields:
 
 def test_a_stream_that_does_not_exist_fails_after_the_others(docebo: Platform) -> None:
     """The CDK ignores it; the connector names it, so that no table stays empty unnoticed."""
-    docebo.holds(USERS, {"user_id": "1"})
+    docebo.serves(USERS, {"user_id": 1})
 
     output = read("users", "webinars")
 
-    assert output.records("users") == [{"user_id": "1"}]
+    assert output.records("users") == [{"user_id": 1}]
     assert output.is_complete("users")
     ((failure_type, message),) = output.errors()
     assert failure_type.value == "config_error"

@@ -22,7 +22,7 @@ from source_docebo.errors import DoceboError
 from source_docebo.source import SourceDocebo
 from source_docebo.state import BoundedState
 from unit_tests import builders
-from unit_tests.builders import ConfigBuilder, PageBuilder, Platform, a_page_with
+from unit_tests.builders import ConfigBuilder, PageBuilder, Platform, page_with
 
 PATH = "learn/v1/enrollments"
 LONG_AGO = "2024-06-30T12:00:00Z"
@@ -65,7 +65,7 @@ def utc(ahead: timedelta = timedelta()) -> str:
 
 class TestWhichChangesAreRequested:
     def test_all_at_first_and_then_from_an_hour_before_the_newest(self, docebo: Platform) -> None:
-        docebo.holds(PATH, enrollment(1, "2024-06-30 12:00:00"), enrollment(2, "2024-01-01 00:00:00"))
+        docebo.serves(PATH, enrollment(1, "2024-06-30 12:00:00"), enrollment(2, "2024-01-01 00:00:00"))
         first = read()
         read(saved(first))
         assert updated_from(docebo) == [None, "2024-06-30 11:00:00"]
@@ -73,37 +73,37 @@ class TestWhichChangesAreRequested:
 
     def test_rows_without_a_date_neither_fail_nor_move_the_state_back(self, docebo: Platform) -> None:
         odd = [None, "0000-00-00 00:00:00", "", "2023-02-30 10:00:00", "1969-01-01 00:00:00"]
-        docebo.holds(PATH, *(enrollment(number, date) for number, date in enumerate(odd)))
+        docebo.serves(PATH, *(enrollment(number, date) for number, date in enumerate(odd)))
         output = read({"date_last_updated": LONG_AGO})
         assert builders.Output(output).is_complete("enrollments")
         assert len(output.records) == len(odd)
         assert saved(output)["date_last_updated"] == LONG_AGO
 
     def test_only_rows_without_a_date_leave_the_next_sync_without_a_filter(self, docebo: Platform) -> None:
-        docebo.holds(PATH, enrollment(1, None))
+        docebo.serves(PATH, enrollment(1, None))
         second = read(saved(read()))
         assert updated_from(docebo) == [None, None]
         assert warnings(second) == []
 
     def test_a_sync_without_news_keeps_the_state(self, docebo: Platform) -> None:
-        docebo.holds(PATH)
+        docebo.serves(PATH)
         assert saved(read({"date_last_updated": LONG_AGO}))["date_last_updated"] == LONG_AGO
 
     def test_a_row_that_changed_after_its_page_was_read_comes_with_the_next_sync(self, docebo: Platform) -> None:
         """A sync of some hours: a later page holds a newer change than that row, which must not be skipped."""
         started, newest = "2024-06-30T12:00:00Z", "2024-06-30T16:00:00Z"
-        docebo.holds(PATH)
+        docebo.serves(PATH)
         read({"date_last_updated": newest, "sync_started_at": started})
         assert updated_from(docebo) == ["2024-06-30 11:00:00"]
 
     def test_the_start_of_the_sync_is_saved_with_the_newest_change(self, docebo: Platform) -> None:
-        docebo.holds(PATH, enrollment(1, "2024-06-30 12:00:00"))
+        docebo.serves(PATH, enrollment(1, "2024-06-30 12:00:00"))
         before = utc()
         for state in (None, {"date_last_updated": LONG_AGO, "sync_started_at": LONG_AGO}):
             assert before <= saved(read(state))["sync_started_at"] <= utc()
 
     def test_one_row_with_a_date_in_the_future_hides_no_later_change(self, docebo: Platform) -> None:
-        docebo.holds(PATH, enrollment(1, "2999-01-01 00:00:00"))
+        docebo.serves(PATH, enrollment(1, "2999-01-01 00:00:00"))
         before = datetime.now(timezone.utc).replace(microsecond=0, tzinfo=None)
         second = read(saved(read()))
         since = datetime.fromisoformat(f"{updated_from(docebo)[1]}")
@@ -116,19 +116,19 @@ class TestSyncsThatBreakOff:
     def test_500_on_page_3_moves_nothing(self, docebo: Platform) -> None:
         rows = [enrollment(number, "2024-09-01 00:00:00") for number in range(600)]
         pages = [PageBuilder().with_records(*rows[at : at + 200]).page(at // 200 + 1, of=3) for at in (0, 200, 400)]
-        docebo.lists(PATH, *pages)
-        docebo.answers(PATH, builders.refusal(500), when={"page": "3"})
+        docebo.serves_pages(PATH, *pages)
+        docebo.responds(PATH, builders.error_response(500), when={"page": "3"})
         broken = read({"date_last_updated": LONG_AGO})
         assert builders.Output(broken).is_incomplete("enrollments")
         assert saved(broken)["date_last_updated"] == LONG_AGO
-        docebo.lists(PATH, *pages)
+        docebo.serves_pages(PATH, *pages)
         last = read(saved(broken))
         assert len(last.records) == 600
         assert set(updated_from(docebo)) == {"2024-06-30 11:00:00"}
         assert saved(last)["date_last_updated"] == "2024-09-01T00:00:00Z"
 
     def test_a_first_sync_that_fails_is_repeated_without_a_filter(self, docebo: Platform) -> None:
-        docebo.answers(PATH, builders.refusal(403), a_page_with(enrollment(1, None)).build())
+        docebo.responds(PATH, builders.error_response(403), page_with(enrollment(1, None)).build())
         broken = read()
         assert builders.Output(broken).is_incomplete("enrollments")
         last = read(saved(broken))
@@ -144,7 +144,7 @@ class TestStates:
         "value", ["yesterday", "0000-00-00 00:00:00", 7, True, {"value": LONG_AGO}, [LONG_AGO], "2024-13-01 00:00:00"]
     )
     def test_what_is_no_date_is_an_error_of_one_line(self, docebo: Platform, value: Any) -> None:
-        docebo.holds(PATH, enrollment(1, None))
+        docebo.serves(PATH, enrollment(1, None))
         output = read({"date_last_updated": value})
         (error,) = builders.Output(output).errors()
         assert error[0] == FailureType.config_error
@@ -159,7 +159,7 @@ class TestStates:
 
     @pytest.mark.parametrize("ahead", [timedelta(minutes=5), timedelta(days=400)])
     def test_a_date_in_the_future_has_everything_read(self, docebo: Platform, ahead: timedelta) -> None:
-        docebo.holds(PATH, enrollment(1, "2024-06-30 12:00:00"))
+        docebo.serves(PATH, enrollment(1, "2024-06-30 12:00:00"))
         output = read({"date_last_updated": utc(ahead)})
         assert updated_from(docebo) == [None]
         (warning,) = warnings(output)
@@ -179,7 +179,7 @@ class TestStates:
         ],
     )
     def test_a_state_of_another_shape_has_everything_read(self, docebo: Platform, state: dict[str, Any]) -> None:
-        docebo.holds(PATH, enrollment(1, "2024-06-30 12:00:00"))
+        docebo.serves(PATH, enrollment(1, "2024-06-30 12:00:00"))
         output = read(state)
         assert updated_from(docebo) == [None]
         (warning,) = warnings(output)
@@ -187,7 +187,7 @@ class TestStates:
         assert saved(output)["date_last_updated"] == "2024-06-30T12:00:00Z"
 
     def test_a_state_of_another_stream_has_everything_read(self, docebo: Platform) -> None:
-        docebo.holds(PATH)
+        docebo.serves(PATH)
         read({"date_last_updated": LONG_AGO}, stream="course_enrollments")
         assert updated_from(docebo) == [None]
 
@@ -204,7 +204,7 @@ def migrated(state: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def test_discover_says_that_the_stream_can_be_read_since_the_last_sync(docebo: Platform) -> None:
-    docebo.holds("learn/v1/courses/field")
+    docebo.serves("learn/v1/courses/field")
     stream = builders.discover().discovered("enrollments")
     assert stream.supported_sync_modes == [SyncMode.full_refresh, SyncMode.incremental]
     assert stream.source_defined_cursor

@@ -1,23 +1,23 @@
-"""The 11 streams that are one list each: what is asked, what is emitted, and that it is all of it."""
+"""The streams that are one list each: what is requested, what is emitted, and that it is all of it."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from unit_tests.builders import PLATFORM, PageBuilder, Platform, discover, read
-from unit_tests.declared import as_declared
+from unit_tests.builders import PLATFORM, PageBuilder, Platform, discover, error_response, read
+from unit_tests.declared import properties, streams
 
 
 @dataclass
 class Case:
-    """One stream: its request, its key, a record as Docebo sends it, and what of the record changes."""
+    """One stream: its request, its key, a record as Docebo sends it, and which values are converted."""
 
     stream: str
     path: str
     key: str | list[str]
     sent: dict[str, Any]
-    changed: dict[str, Any] = field(default_factory=dict)
+    converted: dict[str, Any] = field(default_factory=dict)
     query: dict[str, list[str]] = field(default_factory=dict)
 
     def numbered(self, number: int) -> dict[str, Any]:
@@ -25,9 +25,13 @@ class Case:
         return {**self.sent, **{name: _in_type_of(self.sent[name], number) for name in self.keys}}
 
     def emitted(self, number: int) -> dict[str, Any]:
-        """What the connector makes of it; null is not printed."""
-        record = {**self.numbered(number), **self.changed}
+        """The record that the connector emits; the CDK omits null."""
+        record = {**self.numbered(number), **self.converted, **self.integer_keys(number)}
         return {name: value for name, value in record.items() if value is not None}
+
+    def integer_keys(self, number: int) -> dict[str, int]:
+        """The keys that the schema declares as integers, whatever Docebo sends."""
+        return {name: number for name in self.keys if properties(self.stream)[name]["type"] == "integer"}
 
     @property
     def keys(self) -> list[str]:
@@ -155,7 +159,7 @@ CASES = [
         "course_fields",
         "learn/v1/courses/field",
         "id",
-        {"id": 4, "type": "textfield", "name": {"value": "Cost centre", "values": []}},
+        {"id": 4, "type": "textfield", "name": {"value": "Cost center", "values": []}},
     ),
     Case(
         "categories",
@@ -228,9 +232,7 @@ CASES = [
         {
             "enrollment_created_at": "2024-05-01T08:30:00Z",
             "enrollment_date_last_updated": "2024-05-01T08:30:00Z",
-            "enrollment_validity_begin_date": as_declared(
-                "learning_plan_enrollments", "enrollment_validity_begin_date", "2024-05-01T00:00:00Z"
-            ),
+            "enrollment_validity_begin_date": "2024-05-01T00:00:00Z",
             "enrollment_validity_begin_datetime": "2024-05-01T06:00:00Z",
             "enrollment_completion_date": "2024-05-09T10:00:00Z",
         },
@@ -266,10 +268,11 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stream)
 class TestEachList:
-    """Each list is asked for as Docebo wants it, page after page, and every record comes out once."""
+    """Each list is requested with its parameters, page after page, and every record is emitted once."""
 
     def test_reads_three_pages(self, docebo: Platform, case: Case) -> None:
-        docebo.lists(
+        docebo.serves("manage/v1/user_fields", {"id": 7}, {"id": 8})
+        docebo.serves_pages(
             case.path,
             PageBuilder().with_records(case.numbered(1), case.numbered(2)).page(1, of=3),
             PageBuilder().with_records(case.numbered(3)).page(2, of=3),
@@ -283,13 +286,15 @@ class TestEachList:
         assert output.warnings() == []
         queries = sorted(docebo.queries_for(case.path), key=lambda query: query["page"])
         assert queries == [{"page": [page], "page_size": ["200"], **case.query} for page in ("1", "2", "3")]
-        assert set(docebo.paths_asked) == {case.path}
+        assert set(docebo.paths_requested) - {case.path} == (
+            {"manage/v1/user_fields"} if case.stream == "users" else set()
+        )
 
 
 @pytest.mark.parametrize("case", CASES[:1], ids=lambda case: case.stream)
-def test_requests_carry_the_token_and_ask_for_json(docebo: Platform, case: Case) -> None:
-    """Every request is signed with the token that Docebo issued."""
-    docebo.holds(case.path, case.sent)
+def test_requests_carry_the_token_and_accept_json(docebo: Platform, case: Case) -> None:
+    """Every request carries the token that Docebo issued."""
+    docebo.serves(case.path, case.sent)
 
     read(case.stream)
 
@@ -300,8 +305,8 @@ def test_requests_carry_the_token_and_ask_for_json(docebo: Platform, case: Case)
 
 
 def test_an_empty_list_is_a_complete_stream(docebo: Platform) -> None:
-    """A tenant that has no certifications is not a fault, and costs one call."""
-    docebo.holds("learn/v1/certification")
+    """A tenant that has no certifications is not a fault, and costs one request."""
+    docebo.serves("learn/v1/certification")
 
     output = read("certifications")
 
@@ -314,7 +319,7 @@ def test_streams_of_one_read_do_not_mix(docebo: Platform) -> None:
     """Streams are read at the same time, and each record comes out under its own stream."""
     chosen = [case for case in CASES if case.stream in ("users", "branches", "certifications", "learning_plans")]
     for case in chosen:
-        docebo.holds(case.path, case.numbered(1), case.numbered(2))
+        docebo.serves(case.path, case.numbered(1), case.numbered(2))
 
     output = read(*(case.stream for case in chosen))
 
@@ -324,26 +329,54 @@ def test_streams_of_one_read_do_not_mix(docebo: Platform) -> None:
 
 
 class TestDiscover:
-    """The catalog has 16 streams, each with its key and full refresh only."""
+    """The catalog holds every stream of the manifest, with its key, and the additional fields of the platform."""
 
-    def test_streams_and_keys(self) -> None:
+    def test_streams_and_keys(self, docebo: Platform) -> None:
         output = discover()
-        expected = {case.stream: [[key] for key in case.keys] for case in CASES} | {
-            "course_enrollments": [["course_id"], ["user_id"]],
-            "course_learning_objects": [["course_id"], ["id_org"]],
-            "group_members": [["group_uuid"], ["user_id"]],
-            "learning_plan_course_enrollments": [["learning_plan_id"], ["course_id"], ["user_id"]],
-            "sessions": [["id"]],
-        }
-        assert len(expected) == 16
-        for stream, key in expected.items():
-            discovered = output.discovered(stream)
-            assert discovered.source_defined_primary_key == key
-            assert [mode.value for mode in discovered.supported_sync_modes] == ["full_refresh"]
+
+        for name, stream in streams().items():
+            discovered = output.discovered(name)
+            key = stream["$parameters"]["primary_key"]
+            assert discovered.source_defined_primary_key == [
+                [part] for part in ([key] if isinstance(key, str) else key)
+            ]
+            assert discovered.supported_sync_modes[0].value == "full_refresh"
+        assert len(docebo.token_forms()) == 1
+        assert sorted(docebo.paths_requested) == ["learn/v1/courses/field", "manage/v1/user_fields"]
+
+    def test_additional_fields_are_columns(self, docebo: Platform) -> None:
+        docebo.serves("manage/v1/user_fields", {"id": "7", "title": "Department", "type": "dropdown"})
+        docebo.serves("learn/v1/courses/field", {"id": 4, "name": "Cost center", "type": "textfield"})
+
+        output = discover()
+
+        for stream, name, title in [("users", "field_7", "Department"), ("course_details", "field_4", "Cost center")]:
+            declared = output.discovered(stream).json_schema["properties"][name]
+            assert declared["type"] == ["string", "null"]
+            assert declared["title"] == title
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_definitions_that_may_not_be_read_leave_the_static_schema(self, docebo: Platform, status: int) -> None:
+        docebo.responds("manage/v1/user_fields", error_response(status, "No"))
+
+        output = discover()
+
+        assert output.discovered("users").json_schema["properties"].keys() == properties("users").keys()
+        (warning,) = output.warnings()
+        assert "user_fields" in warning
+        assert f"({status})" in warning
+
+    def test_definitions_that_fail_otherwise_fail_discover(self, docebo: Platform) -> None:
+        docebo.responds("manage/v1/user_fields", error_response(500, "Oops"))
+
+        ((failure_type, message),) = discover().errors()
+
+        assert failure_type.value == "transient_error"
+        assert "user_fields" in message
 
 
 class TestOlderNames:
-    """Older tenants name some fields otherwise, keys among them: the record has the usual name as well."""
+    """Older tenants have other names for some fields, keys among them: the record has the usual name as well."""
 
     @pytest.mark.parametrize(
         ("stream", "path", "sent", "added"),
@@ -370,7 +403,7 @@ class TestOlderNames:
     def test_the_usual_name_is_filled(
         self, docebo: Platform, stream: str, path: str, sent: dict[str, Any], added: dict[str, Any]
     ) -> None:
-        docebo.holds(path, sent)
+        docebo.serves(path, sent)
 
         output = read(stream)
 
@@ -378,7 +411,7 @@ class TestOlderNames:
         assert output.is_complete(stream)
 
     def test_the_usual_name_goes_before_the_older_one(self, docebo: Platform) -> None:
-        docebo.holds("audiences/v1/audience", {"uuid": "the-uuid", "audience_id": "older", "id": 5})
+        docebo.serves("audiences/v1/audience", {"uuid": "the-uuid", "audience_id": "older", "id": 5})
 
         (record,) = read("groups").records("groups")
 
@@ -387,8 +420,8 @@ class TestOlderNames:
 
 @pytest.mark.parametrize("missing", [{}, {"user_id": None}, {"user_id": ""}])
 def test_a_record_without_its_key_fails_the_stream(docebo: Platform, missing: dict[str, Any]) -> None:
-    """Rows without a key would overwrite each other in the warehouse. The message tells the fields, not the person."""
-    docebo.holds("manage/v1/user", {"user_id": "1"}, {**missing, "first_name": "Ada"})
+    """Rows without a key would overwrite each other in the warehouse. The message names the fields, not the person."""
+    docebo.serves("manage/v1/user", {"user_id": 1}, {**missing, "first_name": "Ada"})
 
     output = read("users")
 

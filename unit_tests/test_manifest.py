@@ -1,4 +1,4 @@
-"""The manifest is spelt right, declares what it promises, and agrees with the documents that tell of it."""
+"""The manifest: its keys are spelled correctly, and the documents that describe it agree with it."""
 
 import copy
 import re
@@ -21,13 +21,13 @@ def text_of(name: str) -> str:
 
 
 class TestSpelling:
-    """The CDK passes over keys that it does not know, so that a misspelt one would change nothing and nobody saw it."""
+    """The CDK ignores keys that it does not know, so a misspelled one would have no effect."""
 
     def test_every_key_is_read_by_something(self) -> None:
         assert unknown_keys(manifest()) == []
 
     @pytest.mark.parametrize(
-        ("place", "misspelt"),
+        ("place", "misspelled"),
         [
             ((), "concurency_level"),
             (("check",), "stream_name"),
@@ -39,12 +39,12 @@ class TestSpelling:
             (("definitions", "requester"), "request_params"),
             (("definitions", "shared_requester"), "share"),
             (("definitions", "selector"), "record_filters"),
-            (("definitions", "no_right"), "http_code"),
+            (("definitions", "no_permission"), "http_code"),
             (("definitions", "client_credentials_authenticator"), "client_secrets"),
             (("definitions", "authenticator"), "authenticator"),
             (("definitions", "error_handler", "backoff_strategies", 0), "factors"),
-            (("definitions", "group", "parent_stream_configs", 0), "parent_keys"),
-            (("definitions", "hundred_courses"), "groupsize"),
+            (("definitions", "groups_router", "parent_stream_configs", 0), "parent_keys"),
+            (("definitions", "hundred_courses_router"), "groupsize"),
             (("definitions", "streams", "users", "$parameters"), "primarykey"),
             (("definitions", "streams", "users", "schema_loader"), "schemas"),
             (("schemas", "users"), "require"),
@@ -52,17 +52,17 @@ class TestSpelling:
             (("schemas", "courses", "properties", "category", "properties", "id"), "x-alias"),
         ],
     )
-    def test_a_misspelt_key_is_found(self, place: tuple[str | int, ...], misspelt: str) -> None:
-        spoilt = copy.deepcopy(manifest_as_written())
-        part: Any = spoilt
+    def test_a_misspelled_key_is_found(self, place: tuple[str | int, ...], misspelled: str) -> None:
+        changed = copy.deepcopy(manifest_as_written())
+        part: Any = changed
         for step in place:
             part = part[step]
-        part[misspelt] = "anything"
+        part[misspelled] = "anything"
 
-        found = unknown_keys(ManifestReferenceResolver().preprocess_manifest(spoilt))
+        found = unknown_keys(ManifestReferenceResolver().preprocess_manifest(changed))
 
         assert found
-        assert all(misspelt in path for path in found)
+        assert all(misspelled in path for path in found)
 
     @pytest.mark.parametrize(
         ("place", "value"),
@@ -72,14 +72,14 @@ class TestSpelling:
             (("schemas", "users", "properties", "last_update", "format"), "datetime"),
         ],
     )
-    def test_a_misspelt_type_is_found(self, place: tuple[str, ...], value: str) -> None:
-        spoilt = copy.deepcopy(manifest_as_written())
-        part: Any = spoilt
+    def test_a_misspelled_type_is_found(self, place: tuple[str, ...], value: str) -> None:
+        changed = copy.deepcopy(manifest_as_written())
+        part: Any = changed
         for step in place[:-1]:
             part = part[step]
         part[place[-1]] = value
 
-        assert unknown_keys(ManifestReferenceResolver().preprocess_manifest(spoilt))
+        assert unknown_keys(ManifestReferenceResolver().preprocess_manifest(changed))
 
 
 def _key(stream: str) -> list[str]:
@@ -98,9 +98,9 @@ class TestDocuments:
     def test_streams_endpoints_and_keys(self, document: str) -> None:
         rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| ((?:`\w+`(?:, )?)+) \|", text_of(document), re.MULTILINE)
 
-        told = [(stream, path, re.findall(r"`(\w+)`", key)) for stream, path, key in rows]
+        listed = [(stream, path, re.findall(r"`(\w+)`", key)) for stream, path, key in rows]
 
-        assert sorted(told) == sorted((stream, _path(stream), _key(stream)) for stream in streams())
+        assert sorted(listed) == sorted((stream, _path(stream), _key(stream)) for stream in streams())
 
     def test_the_suggested_streams_exist(self) -> None:
         suggested = yaml.safe_load(text_of("metadata.yaml"))["data"]["suggestedStreams"]["streams"]
@@ -108,7 +108,7 @@ class TestDocuments:
 
 
 class TestVersion:
-    """The connector has one version, wherever it is told."""
+    """The connector has one version, wherever it is written."""
 
     def test_is_the_same_everywhere(self) -> None:
         (expected,) = re.findall(r'^version = "([^"]+)"', text_of("pyproject.toml"), re.MULTILINE)

@@ -12,7 +12,7 @@ from source_docebo.plan import MAX_REQUESTS, Planner, _extent, main, plan
 from source_docebo.plan_report import AT_LEAST, ESTIMATE, Count, StreamPlan, as_json, as_text
 from source_docebo.responses import Page
 from source_docebo.source import CHECK_SECONDS, SourceDocebo
-from unit_tests.builders import PLATFORM, Answer, ConfigBuilder, Platform, a_page_with, no_token, refusal
+from unit_tests.builders import PLATFORM, ConfigBuilder, Platform, Response, error_response, page_with, token_error
 from unit_tests.conftest import Time
 
 
@@ -56,7 +56,7 @@ class TestArguments:
     def test_credentials_that_docebo_rejects(
         self, docebo: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        docebo.issues(no_token("invalid_client", 401))
+        docebo.issues(token_error("invalid_client", 401))
         config = tmp_path / "config.json"
         config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
         assert main(["--config", str(config)]) == 1
@@ -69,7 +69,7 @@ class TestArguments:
         self, docebo: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for path in paths():
-            docebo.holds(path)
+            docebo.serves(path)
         config = tmp_path / "config.json"
         config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
         assert main(["--config", str(config), "--json"]) == 0
@@ -144,21 +144,21 @@ class TestPlan:
         self, docebo: Platform, clock: Time, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for path in paths():
-            docebo.answers(path, refusal(429))
+            docebo.responds(path, error_response(429))
         assert plan(ConfigBuilder().build(), as_json=True) == 1
         streams = json.loads(capsys.readouterr().out)["streams"]
         assert {stream["readable"] for stream in streams} <= {"no (429)", "not tried"}
         assert any("is used up (429)" in (stream["problem"] or "") for stream in streams)
         assert clock.slept <= 3 * CHECK_SECONDS
-        assert len(docebo.paths_asked) + len(docebo.forms_for_tokens()) <= MAX_REQUESTS
+        assert len(docebo.paths_requested) + len(docebo.token_forms()) <= MAX_REQUESTS
 
     def test_a_stream_that_fails_for_a_moment_is_tried_twice(
         self, docebo: Platform, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for path in paths():
-            docebo.holds(path)
-        docebo.answers("learn/v1/categories", refusal(503), a_page_with({"id": 1}).build())
-        docebo.answers("learn/v1/certification", refusal(503))
+            docebo.serves(path)
+        docebo.responds("learn/v1/categories", error_response(503), page_with({"id": 1}).build())
+        docebo.responds("learn/v1/certification", error_response(503))
         assert plan(ConfigBuilder().build(), as_json=True) == 0
         streams = {stream["stream"]: stream for stream in json.loads(capsys.readouterr().out)["streams"]}
         assert streams["categories"]["readable"] == "yes"
@@ -170,7 +170,7 @@ class TestPlan:
         self, docebo: Platform, mocker: requests_mock.Mocker, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for path in paths():
-            docebo.holds(path)
+            docebo.serves(path)
         mocker.get(f"{PLATFORM}/learn/v1/categories", exc=requests.ConnectTimeout)
         assert plan(ConfigBuilder().build(), as_json=False) == 0
         printed = capsys.readouterr()
@@ -181,7 +181,7 @@ class TestPlan:
         self, docebo: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for path in paths():
-            docebo.holds(path)
+            docebo.serves(path)
         compare = Planner._compare
 
         def fail(self: Planner, found: StreamPlan, *records: Any) -> None:
@@ -200,12 +200,14 @@ class TestPlan:
     ) -> None:
         record = {"user_id": "1", "field_1": "x", "field_2": "y", "extra": True}
         for path in paths():
-            docebo.holds(path)
-        docebo.holds("manage/v1/user", record)
+            docebo.serves(path)
+        docebo.serves("manage/v1/user", record)
         found = {}
         for pages in (1, 2):
-            definitions = a_page_with({"id": 1, "title": "Department"}).saying(total_page_count=pages, total_count=None)
-            docebo.lists("manage/v1/user_fields", definitions)
+            definitions = page_with({"id": 1, "title": "Department"}).with_paging(
+                total_page_count=pages, total_count=None
+            )
+            docebo.serves_pages("manage/v1/user_fields", definitions)
             plan(ConfigBuilder().build(), as_json=True)
             streams = {stream["stream"]: stream for stream in json.loads(capsys.readouterr().out)["streams"]}
             found[pages] = streams["users"]["fields_in_no_schema"]
@@ -213,9 +215,9 @@ class TestPlan:
 
     def test_docebos_own_words_are_left_out(self, docebo: Platform, capsys: pytest.CaptureFixture[str]) -> None:
         for path in paths():
-            docebo.holds(path)
+            docebo.serves(path)
         words = {"name": "Error", "message": ["Zoe (GET /x) may not"], "status": 400}
-        docebo.answers("manage/v1/user", Answer(words, 400))
+        docebo.responds("manage/v1/user", Response(words, 400))
         plan(ConfigBuilder().build(), as_json=True)
         streams = {stream["stream"]: stream for stream in json.loads(capsys.readouterr().out)["streams"]}
         assert streams["users"]["readable"] == "no (400)"

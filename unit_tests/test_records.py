@@ -13,8 +13,8 @@ from source_docebo.records import (
     additional_field_properties,
     to_utc,
 )
-from unit_tests.builders import Platform, a_page_with, read
-from unit_tests.declared import streams
+from unit_tests.builders import Platform, page_with, read
+from unit_tests.declared import properties
 
 REAL_DATES = [
     ("2024-05-01 08:30:00", "2024-05-01T08:30:00Z"),
@@ -488,9 +488,8 @@ class TestWhatAUserSees:
     """Values that do not fit are warned of once for each stream and field, and never shown."""
 
     def test_every_date_of_a_stream_is_normalized(self, docebo: Platform) -> None:
-        properties = streams()["users"]["schema_loader"]["schema"]["properties"]
-        dates = [name for name, declared in properties.items() if "format" in declared]
-        docebo.holds("manage/v1/user", {"user_id": "1", **dict.fromkeys(dates, "2024-05-01 08:30:00")})
+        dates = [name for name, declared in properties("users").items() if "format" in declared]
+        docebo.serves("manage/v1/user", {"user_id": 1, **dict.fromkeys(dates, "2024-05-01 08:30:00")})
 
         (record,) = read("users").records("users")
 
@@ -499,14 +498,14 @@ class TestWhatAUserSees:
 
     def test_a_warning_names_stream_and_field_once_and_no_value(self, docebo: Platform) -> None:
         odd = {"last_update": "Ada, May", "creation_date": "Ada, May", "is_manager": "Ada"}
-        docebo.lists(
+        docebo.serves_pages(
             "manage/v1/user",
             *(
-                a_page_with(*({"user_id": 10 * page + number, **odd} for number in range(5))).page(page, of=2)
+                page_with(*({"user_id": 10 * page + number, **odd} for number in range(5))).page(page, of=2)
                 for page in (1, 2)
             ),
         )
-        docebo.holds("learn/v1/external_training", {"training_id": 1, "from_date": "Ada"})
+        docebo.serves("learn/v1/external_training", {"training_id": 1, "from_date": "Ada"})
 
         output = read("users", "external_training")
 
@@ -520,7 +519,7 @@ class TestWhatAUserSees:
 
     def test_usual_and_zero_dates_are_silent(self, docebo: Platform) -> None:
         sent = ["2024-05-01", None, "", "0000-00-00"]
-        docebo.holds("manage/v1/user", *({"user_id": n, "last_update": date} for n, date in enumerate(sent)))
+        docebo.serves("manage/v1/user", *({"user_id": n, "last_update": date} for n, date in enumerate(sent)))
 
         output = read("users")
 
@@ -530,6 +529,6 @@ class TestWhatAUserSees:
 
     def test_text_that_looks_like_a_date_stays(self, docebo: Platform) -> None:
         fields = {"name": "0000-00-00 rollover", "code": "0000-00-00", "release": "2024-05-01 08:30:00", "since": "0"}
-        docebo.holds("learn/v1/courses", {"id_course": 1, **fields})
+        docebo.serves("learn/v1/courses", {"id_course": 1, **fields})
 
         assert read("courses").records("courses") == [{"id_course": 1, **fields}]

@@ -40,8 +40,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def platform(docebo: Platform) -> Platform:
-    docebo.holds(COURSES, {"id_course": 1})
-    return docebo.holds(USERS, {"user_id": "1"})
+    docebo.serves(COURSES, {"id_course": 1})
+    return docebo.serves(USERS, {"user_id": 1})
 
 
 def records(messages: Any) -> list[AirbyteMessage]:
@@ -69,7 +69,7 @@ class TestCommand:
         catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh).build()
         list(SourceDocebo(catalog, config, []).read(logger, config, catalog, []))
         (command,) = commands
-        assert command["streams"] == ["users"]
+        assert command["streams"] == {"users": []}
         assert "deadline_seconds" not in command
 
     def test_each_read_is_another(self, commands: list[Mapping[str, Any]], platform: Platform) -> None:
@@ -79,9 +79,9 @@ class TestCommand:
             assert len(records(source.read(logger, config, CATALOG, []))) == 1
         assert len(records(SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, []))) == 1
         assert len({command["id"] for command in commands}) == 3
-        assert len(platform.forms_for_tokens()) == 3
+        assert len(platform.token_forms()) == 3
 
-    @pytest.mark.parametrize("field", ["__command", "answer_within_seconds"])
+    @pytest.mark.parametrize("field", ["__command", "start_date"])
     @pytest.mark.parametrize("value", [{"deadline_seconds": 0, "id": "mine"}, "test_read", 0, None])
     def test_a_field_of_the_users_own_has_no_effect(
         self, commands: list[Mapping[str, Any]], field: str, value: Any
@@ -140,7 +140,7 @@ class TestSecrets:
     def test_are_masked_in_the_errors_of_a_stream_and_left_in_records(
         self, platform: Platform, monkeypatch: pytest.MonkeyPatch, secret: str
     ) -> None:
-        platform.holds(COURSES, {"id_course": 1, "name": secret})
+        platform.serves(COURSES, {"id_course": 1, "name": secret})
         config = ConfigBuilder().with_field("credentials.client_secret", secret).build()
         catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh)
         catalog = catalog.with_stream("courses", SyncMode.full_refresh).build()
