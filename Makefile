@@ -36,8 +36,10 @@ integration: $(VENV)/made $(EXAMPLE)/made
 bench: $(VENV)/made ## What a read costs, compared with a bare client that sends the same requests
 	$(BIN)/python -m benchmarks $(BENCH)
 
-mutants: $(VENV)/made ## Which changes of the code no test notices (takes hours)
-	$(BIN)/python -m tools.mutants
+mutants: $(VENV)/made ## Which changes of the code no test notices (setup.cfg; takes hours)
+	@$(UV) pip install --quiet --python $(BIN)/python mutmut==3.8.1
+	nice $(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
 
 manifest-only: $(VENV)/made ## One manifest.yaml and one components.py, for runtimes that take no package
 	$(BIN)/python -m tools.manifest_only
