@@ -88,7 +88,7 @@ class Connector:
     """The command in one environment: `source-docebo` from a wheel, or what a container runs."""
 
     def __init__(self, *command: str, environment: Mapping[str, str] | None = None) -> None:
-        self._command = command
+        self.command = command
         self._environment = environment
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 120) -> Output:
@@ -103,7 +103,7 @@ class Connector:
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Starts it, for a test that ends it early."""
         process = subprocess.Popen(
-            [*self._command, *arguments],
+            [*self.command, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=self._with(environment),

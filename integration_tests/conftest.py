@@ -28,3 +28,11 @@ def connector(tmp_path_factory: pytest.TempPathFactory) -> Connector:
     # The dependencies come from the environment that runs the tests, the connector itself from the wheel.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return Connector(str(environment / "bin" / "source-docebo"))
+
+
+@pytest.fixture(scope="session")
+def hurried(connector: Connector) -> Connector:
+    """The same command with waits of 50 milliseconds at most, to see what happens once retries are used up."""
+    python = Path(connector.command[0]).with_name("python")
+    hurry = "import time; sleep = time.sleep; time.sleep = lambda seconds: sleep(min(seconds, 0.05))"
+    return Connector(str(python), "-c", f"{hurry}; from source_docebo.run import run; run()")

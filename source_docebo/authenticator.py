@@ -3,14 +3,16 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from threading import Lock
 from typing import Any
 
 import requests
 from airbyte_cdk.models import FailureType
+from airbyte_cdk.sources.declarative.auth.declarative_authenticator import DeclarativeAuthenticator
 from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
+from airbyte_cdk.sources.types import Config
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 
 from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
@@ -27,18 +29,32 @@ MAX_REJECTED = 3  # new tokens in a row
 
 
 @dataclass
-class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
+class SharedTokenAuthenticator(DeclarativeAuthenticator):
     """
-    One access token for the whole sync. The built-in OAuthAuthenticator requests one per stream and per parent, sets no
-    timeout, and blames a refresh token that Docebo's grants do not have.
+    One access token for the whole sync, by a grant that a built-in OAuthAuthenticator describes. That itself requests
+    one for each stream and parent, sets no timeout, and blames a refresh token that Docebo's grants do not have.
 
     Source: https://help.docebo.com/hc/en-us/articles/360020082180 (grants), docs/BEHAVIOR.md (responses).
     """
 
+    config: Config
+    parameters: InitVar[Mapping[str, Any]]
+    grant: DeclarativeOauth2Authenticator
+
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
-        super().__post_init__(parameters)
         self._client = Client.of(self.config)
+        self.message_repository = self.grant.message_repository
         self.shared_token = self._client.common("access token", AccessToken)
+
+    @property
+    def auth_header(self) -> str:
+        """The name of the header."""
+        return "Authorization"
+
+    @property
+    def token(self) -> str:
+        """The value of the header."""
+        return f"Bearer {self.get_access_token()}"
 
     def get_access_token(self) -> str:
         """The valid access token. Raises DoceboError if Docebo issues none."""
@@ -46,7 +62,7 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
 
     def _request_token(self) -> tuple[str, float]:
         """A new token, and its lifetime in seconds."""
-        endpoint, form = self.get_token_refresh_endpoint(), self.build_refresh_request_body()
+        endpoint, form = self.grant.get_token_refresh_endpoint(), self.grant.build_refresh_request_body()
         without_token = 0
 
         def judge(response: requests.Response) -> ErrorResolution:
@@ -75,7 +91,7 @@ class SharedTokenAuthenticator(DeclarativeOauth2Authenticator):
             return token, DEFAULT_LIFETIME_SECONDS
 
     def _rejection(self, response: requests.Response, body: Mapping[str, Any]) -> str:
-        error, grant = str(body.get("error", "")), self.get_grant_type()
+        error, grant = str(body.get("error", "")), self.grant.get_grant_type()
         if error == "invalid_client":
             return "Docebo does not know this client_id with this client_secret. Copy both again from the OAuth app."
         if error in ("invalid_grant", "access_denied") and grant == "password":

@@ -82,7 +82,8 @@ class Client:
         command = config.get(COMMAND)
         command = command if isinstance(command, Mapping) else {}  # the Connector Builder has its own
         self.workers = int(config["num_workers"])
-        self.selected_streams: list[str] | None = command.get("streams")  # None: unknown
+        # The fields of each selected stream, by the catalog of a read; None where there is none.
+        self.selected_streams: Mapping[str, list[str]] | None = command.get("streams")
         self._deadline = time.monotonic() + command.get("deadline_seconds", float("inf"))
         self._gate = RateLimitGate(self._wait)
         self._budget = HourlyBudget(int(config.get("calls_per_hour") or 0), self._wait)
@@ -161,8 +162,9 @@ class Client:
         describe: Callable[[str], str],
     ) -> requests.Response:
         """
-        Sends a request until `judge` finds a response final (SUCCESS or IGNORE), and returns that. REFRESH_TOKEN_THEN_RETRY prepares and
-        sends it again at once. Raises DoceboError for any other action, or if retrying does not help.
+        Sends a request until `judge` finds a response final (SUCCESS or IGNORE), and returns that.
+        REFRESH_TOKEN_THEN_RETRY prepares and sends it again at once. Raises DoceboError for any other action, or if
+        retrying does not help.
         """
         tries, spent, asked_for = 0, 0.0, 0.0
         redirects: list[str] = []
@@ -171,9 +173,10 @@ class Client:
             attempt.request.url = redirects[-1] if redirects else attempt.request.url
             started = [time.monotonic()]
             try:
-                response = self._gate.send(lambda: self._send(attempt, started), attempt.request.method == "GET")  # noqa: B023
-                if response is None:
+                sent = self._gate.send(lambda: self._send(attempt, started), attempt.request.method == "GET")  # noqa: B023
+                if sent is None:
                     continue
+                response = sent
                 if response.is_redirect:
                     redirects.append(redirect_target(response, redirects))
                     continue
@@ -236,7 +239,7 @@ class BodyStore:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._file: Any = SpooledTemporaryFile(max_size=32_000_000)
+        self._file: Any = SpooledTemporaryFile(max_size=32_000_000)  # noqa: SIM115
 
     def put(self, body: bytes) -> tuple[int, int] | bytes:
         """Where the body is kept: the body itself if there is no directory or space for a file."""

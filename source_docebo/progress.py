@@ -2,7 +2,11 @@
 
 import logging
 from threading import Event, Lock
+from typing import Any
 
+from airbyte_cdk.sources.types import StreamSlice
+
+from source_docebo.client import Client
 from source_docebo.errors import config_error, transient_error
 
 logger = logging.getLogger("airbyte.source_docebo")
@@ -18,6 +22,11 @@ class StreamProgress:
     once where no other parent could help, else after all parents were read.
     """
 
+    @classmethod
+    def of(cls, client: Client, stream: str) -> "StreamProgress":
+        """That of a stream in this sync, whichever component asks."""
+        return client.common(f"progress of {stream}", lambda: cls(stream))
+
     def __init__(self, stream: str) -> None:
         self.failed = False
         self.succeeded = False  # a request was answered
@@ -32,10 +41,10 @@ class StreamProgress:
         self._unreadable: list[str] = []
 
     def fail(self) -> bool:
-        """Marks the stream as failed, so that it sends no further requests. False if it was already."""
+        """Marks the stream as failed, so that it sends no further requests. False if another parent's records did."""
         with self._lock:
             first, self.failed = not self.failed, True
-            return first
+            return first or not self._found
 
     def parent_found(self) -> None:
         """One more parent has records to be read."""
@@ -96,6 +105,18 @@ class StreamProgress:
             f"Stream {self._stream}: Docebo returned 404 for every request ({_listed(self._gone)}): this platform does "
             "not serve it. Activate the app that it belongs to, or deselect the stream."
         )
+
+
+def parent_key(stream_slice: StreamSlice | None) -> dict[str, Any]:
+    """The key of the parent that a partition is for, by the name of its field; empty if it has none."""
+    partition = stream_slice.partition if stream_slice else {}
+    return {name: value for name, value in partition.items() if name != "parent_slice"}
+
+
+def parent_keys(stream_slice: StreamSlice | None) -> list[Any]:
+    """The keys of the parents that a partition is for: several if they are grouped."""
+    values = parent_key(stream_slice).values()
+    return [key for value in values for key in (value if isinstance(value, list) else [value])]
 
 
 def _listed(requests: list[str]) -> str:

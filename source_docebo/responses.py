@@ -130,17 +130,21 @@ class PageToken:
             more = page.has_more
         else:
             more = full_page is not None and len(page.records) >= min(full_page, page.page_size or full_page)
-        return replace(
-            self,
-            number=self.number + 1,
-            page_count=max(self.page_count, pages),
-            total_count=max(self.total_count, total),
-            received=received,
-            largest=largest,
-            body_size=max(self.body_size, page.body_size),
-            has_more=page.has_more,
-            counts_from_zero=bool(self._offset(page)),
-        ) if more else None
+        return (
+            replace(
+                self,
+                number=self.number + 1,
+                page_count=max(self.page_count, pages),
+                total_count=max(self.total_count, total),
+                received=received,
+                largest=largest,
+                body_size=max(self.body_size, page.body_size),
+                has_more=page.has_more,
+                counts_from_zero=bool(self._offset(page)),
+            )
+            if more
+            else None
+        )
 
     def next_batch(self, page: Page) -> "PageToken | None":
         """The first page of the next batch of parents; None after the last."""

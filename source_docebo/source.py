@@ -80,10 +80,10 @@ class SourceDocebo(YamlDeclarativeSource):
             yield from SourceDocebo(catalog, config, state).read(logger, config, catalog, state)
             return
         self._was_read = True
-        names = [entry.stream.name for entry in catalog.streams]
+        fields = {entry.stream.name: [*entry.stream.json_schema.get("properties", ())] for entry in catalog.streams}
         served = {stream["name"] for stream in self.resolved_manifest["streams"]}
-        unknown = [name for name in names if name not in served]
-        self._command = {"streams": [name for name in names if name in served]}
+        unknown = [name for name in fields if name not in served]
+        self._command = {"streams": fields}
         # Before its exit, Python waits for the CDK's threads, and these for somebody to take their records.
         threading._register_atexit(_abandon, weakref.ref(self))  # type: ignore[attr-defined]
         try:

@@ -121,7 +121,7 @@ def connection_problem(error: OSError) -> str:
     text = str(error)
     if isinstance(error, requests.Timeout) or "timed out" in text or "took too long" in text:
         return "it took too long"
-    if isinstance(error, requests.exceptions.SSLError) or isinstance(error, ssl.SSLError):
+    if isinstance(error, (requests.exceptions.SSLError, ssl.SSLError)):
         return "no secure connection could be established"
     if "NameResolution" in text or "getaddrinfo" in text:
         return "the host name does not exist"

@@ -1,0 +1,293 @@
+"""The requester: which requests a stream sends, and what each response means for its records."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import requests
+from airbyte_cdk.models import FailureType, Level
+from airbyte_cdk.sources.declarative.requesters.error_handlers.default_error_handler import DefaultErrorHandler
+from airbyte_cdk.sources.declarative.requesters.http_requester import HttpRequester
+from airbyte_cdk.sources.declarative.requesters.request_options import InterpolatedRequestOptionsProvider
+from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
+from airbyte_cdk.sources.types import StreamSlice
+
+from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
+from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
+from source_docebo.errors import DoceboError, transient_error
+from source_docebo.progress import StreamProgress, parent_key, parent_keys
+from source_docebo.responses import Page, PageToken, content_type, error_message, is_from_docebo, request_label
+
+MAX_TOKENS_PER_REQUEST = 5  # each may be revoked while the request is under way
+MAX_PREFETCHED_BYTES = 16_000_000  # of each list
+TOKEN_TRIAL_SECONDS = 60.0
+
+LogFormatter = Callable[[requests.Response], Any]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What there is instead of a page where Docebo knows no such parent (404), or does not let it be read."""
+
+    message: str
+    gone: bool
+
+
+@dataclass(frozen=True)
+class SharedPage:
+    """A page that several streams need: what children need of it, and where the whole of it is for its own stream."""
+
+    kept: Page
+    body: Any
+
+
+@dataclass(kw_only=True)
+class DoceboRequester(HttpRequester):
+    """
+    Sends every request for records, and is the one place where a response is judged.
+
+    The built-in HttpRequester accepts any body as a page, logs the bodies of errors, gives up after 31 seconds of 429,
+    and lets each stream and each parent copy request the same pages again, one after the other.
+    """
+
+    authenticator: SharedTokenAuthenticator
+    error_handler: DefaultErrorHandler
+    request_parameters: Mapping[str, Any] | None = None
+    shared: bool = False  # several streams read these pages: they are requested once in a sync
+    for_children: bool = False  # of a shared page only the stream's `shared_fields` are needed
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        parameters = parameters or {}
+        self.request_options_provider = InterpolatedRequestOptionsProvider(
+            config=self.config, parameters=parameters, request_parameters=self.request_parameters
+        )
+        super().__post_init__(parameters)
+        self.client = Client.of(self.config)
+        self.progress = StreamProgress.of(self.client, self.name)
+        key = parameters.get("primary_key", ())
+        self.primary_key = [key] if isinstance(key, str) else list(key)
+        self._shared_fields = parameters.get("shared_fields", ())
+        selected = self.client.selected_streams
+        self._is_selected = selected is None or self.name in selected
+
+    def send_request(  # type: ignore[override]
+        self,
+        stream_slice: StreamSlice | None = None,
+        request_params: Mapping[str, Any] | None = None,
+        log_formatter: LogFormatter | None = None,
+        **_: Any,
+    ) -> Page | None:
+        """
+        A page; without records where there is nothing to read (a course without sessions, a group that was deleted
+        during the sync). None if the stream has failed. Raises DoceboError if there is no such page.
+        """
+        if self.progress.failed and parent_key(stream_slice):
+            return None
+        params = {**(request_params or {})}
+        token: PageToken | None = params.pop("page", None)
+        if token and token.batch:
+            batch = dict.fromkeys(parent_key(stream_slice), list(token.batch))
+            stream_slice = StreamSlice(partition=batch, cursor_slice={})
+        query = urlencode(self._request_params(None, stream_slice, None, params), doseq=True)
+        list_url = self._get_url(stream_slice=_quoted(stream_slice)) + (f"?{query}" if query else "")
+        url = _numbered(list_url, token.number) if token else list_url
+        token = token or PageToken()
+        ahead = 0 if log_formatter else min(self.client.workers, MAX_PREFETCHED_BYTES // max(1, token.body_size))
+        last = min(token.page_count, token.number + ahead)
+        following = {_numbered(list_url, n): replace(token, number=n) for n in range(token.number + 1, last + 1)}
+        page = None
+        try:
+            page = self._page(url, token, following, stream_slice, log_formatter)
+        except DoceboError:
+            if not self.progress.fail():
+                return None  # another parent of this stream has said why
+            raise
+        finally:
+            if page is None or token.next(page, None) is None:
+                self.client.discard(following)
+        return page
+
+    def judge_error(self, response: requests.Response) -> ErrorResolution:
+        """What a response without records means, by the error handler of the manifest."""
+        status = response.status_code
+        if status < 500 and status not in (401, 408, 425) and not is_from_docebo(response):
+            message = f"Something in front of Docebo, such as a firewall, returned {status} ({content_type(response)})."
+            return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
+        for response_filter in self.error_handler.response_filters or ():
+            if resolution := response_filter.matches(response):
+                return resolution
+        # The error handler itself would show the body of a response that it does not know, personal data and all.
+        message = f"Docebo returned status {status}.{error_message(response)}"
+        if status < 500:
+            return ErrorResolution(ResponseAction.FAIL, FailureType.system_error, message)
+        return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
+
+    def _page(
+        self,
+        url: str,
+        token: PageToken,
+        following: Mapping[str, PageToken],
+        stream_slice: StreamSlice | None,
+        log_formatter: LogFormatter | None,
+    ) -> Page:
+        tokens, of_parent = {**following, url: token}, bool(parent_key(stream_slice))
+
+        def fetch(page_url: str, in_order: bool = False) -> Any:
+            return self._fetch(PageRequest(self, page_url, tokens[page_url], in_order, of_parent, log_formatter))
+
+        found = self.client.page(url, following, fetch, self.shared)
+        page = self._whole(found)
+        if isinstance(page, Page) and token.problem(page):
+            # Only in its turn can a page be held against those before it: prefetched, it could not.
+            found = self.client.page(url, (), lambda _: fetch(url, in_order=True), self.shared, instead_of=found)
+            page = self._whole(found)
+        if isinstance(page, Unreadable):
+            return self._skip(page, url, stream_slice)
+        if problem := token.problem(page, last_try=True):
+            raise transient_error(f"Stream {self.name}: {problem} ({request_label(url)}) Sync again later.")
+        if page.lenient:
+            self.client.warn_once(
+                (self.name, "lenient"),
+                f"Stream {self.name}: a response is not valid JSON ({request_label(url)}). Characters that cannot be "
+                "read were replaced by U+FFFD, numbers by null. Logged once for each stream.",
+            )
+        return page
+
+    def _fetch(self, request: "PageRequest") -> Any:
+        """A Page, SharedPage or Unreadable. Runs in a thread of the client."""
+        page = request.send()
+        if not isinstance(page, Page) or not self.shared:
+            return page
+        body = self.client.bodies.put(request.body) if self._is_selected else None
+        return SharedPage(page.only(self._shared_fields), body)
+
+    def _whole(self, found: Any) -> Page | Unreadable:
+        """The page that this requester needs, of one that may be shared."""
+        if isinstance(found, SharedPage) and self.for_children:
+            return replace(found.kept, records=[{**record} for record in found.kept.records])
+        if isinstance(found, SharedPage):
+            return Page.parse(self.client.bodies.get(found.body), self.primary_key)
+        page: Page | Unreadable = found
+        return page
+
+    def _skip(self, unreadable: Unreadable, url: str, stream_slice: StreamSlice | None) -> Page:
+        """A page without records. One of a batch must not cost the others: they are requested in two halves."""
+        parents = parent_keys(stream_slice)
+        if len(parents) > 1:
+            half = len(parents) // 2
+            return Page([], batches=(tuple(parents[:half]), tuple(parents[half:])))
+        report = self.progress.parent_gone if unreadable.gone else self.progress.parent_unreadable
+        grouped = [f", {name} {keys[0]}" for name, keys in parent_key(stream_slice).items() if isinstance(keys, list)]
+        report(request_label(url) + "".join(grouped), unreadable.message)
+        return Page([])
+
+
+class PageRequest:
+    """One request for a page, from its first try to its last. In order, a page is held against those before it, too."""
+
+    def __init__(
+        self,
+        requester: DoceboRequester,
+        url: str,
+        token: PageToken,
+        in_order: bool,
+        of_parent: bool,
+        log_formatter: LogFormatter | None,
+    ) -> None:
+        self.body = b""
+        self._requester, self._url, self._token, self._in_order = requester, url, token, in_order
+        self._of_parent, self._log_formatter = of_parent, log_formatter
+        self._max_tries = 1 + int(requester.error_handler.max_retries or 0)
+        self._result: Page | Unreadable = Page([])
+        self._access_token = ""
+        self._rejections = 0  # of access tokens
+        self._problems = 0  # with pages
+        self._tries_token = False  # for the other requests of the stream
+
+    def send(self) -> Page | Unreadable:
+        """The page, or why there is none. Raises DoceboError if retrying does not help."""
+        requester, progress = self._requester, self._requester.progress
+        backoff = requester.error_handler.backoff_time
+        try:
+            response = requester.client.request(
+                self._prepare,
+                self._judge,
+                RetryPolicy(self._max_tries, lambda tries: backoff(None, tries) or 0.0),
+                describe=lambda problem: f"Stream {requester.name}: {problem} ({request_label(self._url)})",
+            )
+        except DoceboError:
+            progress.failed = progress.failed or (self._tries_token and self._of_parent)
+            raise
+        finally:
+            if self._tries_token:
+                progress.token_accepted.set()
+        self.body = response.content
+        if log_formatter := self._log_formatter:
+            requester.authenticator.message_repository.log_message(Level.DEBUG, lambda: log_formatter(response))
+        if isinstance(self._result, Page):
+            progress.succeeded = True
+            requester.authenticator.shared_token.accept()
+        return self._result
+
+    def _prepare(self) -> Attempt:
+        progress, authenticator = self._requester.progress, self._requester.authenticator
+        if not self._tries_token:
+            progress.token_accepted.wait(TOKEN_TRIAL_SECONDS)
+        if progress.failed and self._of_parent:
+            raise transient_error(f"Stream {self._requester.name} has failed.")
+        self._access_token = token = authenticator.get_access_token()
+        request = requests.Request("GET", self._url, headers={**HEADERS, "Authorization": f"Bearer {token}"})
+        return Attempt(request, lambda: authenticator.shared_token.is_valid(token))
+
+    def _judge(self, response: requests.Response) -> ErrorResolution:
+        if response.ok:
+            return self._judge_page(response)
+        resolution = self._requester.judge_error(response)
+        message = resolution.error_message or ""
+        if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
+            return self._judge_rejection(resolution, message)
+        gone = resolution.response_action == ResponseAction.IGNORE
+        if gone or (resolution.response_action == ResponseAction.FAIL and self._of_parent):
+            self._result = Unreadable(message, gone)
+            return ErrorResolution(ResponseAction.IGNORE)
+        return resolution
+
+    def _judge_page(self, response: requests.Response) -> ErrorResolution:
+        try:
+            self._result = page = Page.parse(response.content, self._requester.primary_key)
+        except ValueError:
+            size = len(response.content)
+            problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
+        else:
+            last_try = self._problems >= self._max_tries - 1
+            problem = self._token.problem(page, last_try) if self._in_order else self._token.mismatch(page)
+        self._problems += 1
+        if problem:
+            return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)
+        return ErrorResolution(ResponseAction.SUCCESS)
+
+    def _judge_rejection(self, resolution: ErrorResolution, message: str) -> ErrorResolution:
+        """Until a stream has had a response, one of its requests tries each new token while the others wait."""
+        progress = self._requester.progress
+        self._rejections += 1
+        self._requester.authenticator.shared_token.reject(self._access_token, self._requester.name, message)
+        if progress.token_accepted.is_set() and not progress.succeeded:
+            progress.token_accepted.clear()
+            self._tries_token = True
+        if self._rejections < (MAX_TOKENS_PER_REQUEST if progress.succeeded else MAX_REJECTED):
+            return resolution
+        return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, message)
+
+
+def _quoted(stream_slice: StreamSlice | None) -> StreamSlice | None:
+    """The partition for a path: a parent's key may hold any character."""
+    if stream_slice is None:
+        return None
+    keys = {name: quote(str(key), safe="") for name, key in parent_key(stream_slice).items()}
+    dots = {name: key.replace(".", "%2E") if set(key) == {"."} else key for name, key in keys.items()}
+    return StreamSlice(partition=dots, cursor_slice=stream_slice.cursor_slice)
+
+
+def _numbered(url: str, number: int) -> str:
+    return f"{url}{'&' if '?' in url else '?'}page={number}"
