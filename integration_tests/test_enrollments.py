@@ -4,13 +4,20 @@ syncs, and a sync without news is cheap.
 """
 
 import json
+import os
 import re
 import signal
-from datetime import datetime, timedelta
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from integration_tests import example
 from integration_tests.command import Connector, Output, rest_of
 from integration_tests.comparison import assert_same
 from integration_tests.reads import assert_complete, assert_messages_documented, assert_nothing_private
@@ -19,6 +26,17 @@ from integration_tests.sandbox import Fault, Sandbox, Tenant, without_nulls
 PATH = "learn/v1/enrollments$"
 KEY = ("type", "id", "user_id")
 CHANGED_AT = datetime(2024, 8, 1, 9, 30)
+PYAIRBYTE = """
+import json, sys
+import airbyte as ab
+from airbyte.caches import DuckDBCache
+
+config, command, database = sys.argv[1:]
+source = ab.get_source(
+    "source-docebo", config=json.load(open(config)), local_executable=command, streams=["enrollments"]
+)
+source.read(cache=DuckDBCache(db_path=database, schema_name="main"))
+"""
 
 
 @pytest.fixture
@@ -121,6 +139,36 @@ class TestIncremental:
         (state,) = output.last_states()
         assert newest(tenant).isoformat() in json.dumps(state).replace(" ", "T")
 
+    def test_a_row_that_changes_after_its_page_was_read_comes_with_the_next_sync(
+        self, connector: Connector, tenant: Tenant
+    ) -> None:
+        """The first sync of a large platform takes hours: later pages hold newer changes than such a row."""
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+
+        async def change(_: web.Request, __: Callable[[], bytes]) -> None:
+            tenant.change_enrollments([0], now)
+            tenant.change_enrollments([tenant.count(["enrollments"]) - 1], now + timedelta(hours=2))
+
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault(change, path=PATH, page=2, times=1))
+            first = read(connector, sandbox)
+            requests_of(sandbox)
+            second = read(connector, sandbox, first.last_states())
+            assert "updated_from" in requests_of(sandbox)[0]
+        assert any(record.get("date_last_updated", "") > f"{now:%Y-%m-%dT%H:%M:%SZ}" for record in deduplicated(first))
+        assert_same_enrollments(tenant, first, second)
+
+    def test_a_date_in_the_future_hides_no_change(self, connector: Connector, tenant: Tenant) -> None:
+        tenant.change_enrollments([5], datetime(2999, 1, 1))
+        with Sandbox(tenant) as sandbox:
+            first = read(connector, sandbox)
+            tenant.change_enrollments([6, 700], datetime.now(timezone.utc).replace(tzinfo=None))
+            requests_of(sandbox)
+            second = read(connector, sandbox, first.last_states())
+            assert len(requests_of(sandbox)) == 1
+        assert len(second.records()["enrollments"]) == 3
+        assert_same_enrollments(tenant, first, second)
+
 
 class TestSyncsThatBreakOff:
     def test_an_error_on_page_3(self, connector: Connector, tenant: Tenant) -> None:
@@ -186,6 +234,12 @@ class TestStatesThatCannotBe:
             assert output.errors()
             assert not any("Traceback" in text for text in [*(e["message"] for e in output.errors()), output.stderr])
 
+    def test_a_state_of_another_stream(self, connector: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant) as sandbox:
+            state = read(connector, sandbox).last_states()
+            state[0]["stream"]["stream_descriptor"]["name"] = "course_enrollments"
+            assert_same_enrollments(tenant, read(connector, sandbox, state))
+
     def test_a_date_that_cannot_be_parsed_is_an_error_of_one_line(self, connector: Connector, tenant: Tenant) -> None:
         with Sandbox(tenant) as sandbox:
             state = with_dates(read(connector, sandbox).last_states(), "yesterday")
@@ -195,3 +249,26 @@ class TestStatesThatCannotBe:
         (error,) = [error for error in output.errors() if "state" in error["message"]]
         assert "\n" not in error["message"]
         assert error["failure_type"] == "config_error"
+
+
+def test_pyairbyte_holds_the_newest_of_each_row_once(tenant: Tenant, tmp_path: Path) -> None:
+    database, config = tmp_path / "docebo.duckdb", tmp_path / "config.json"
+    command = str(Path(sys.executable).with_name("source-docebo"))
+    with Sandbox(tenant) as sandbox:
+        config.write_text(json.dumps(sandbox.config("client_credentials")), encoding="utf-8")
+        for _ in range(2):
+            done = subprocess.run(
+                [example.python(), "-c", PYAIRBYTE, config, command, database],
+                cwd=tmp_path,
+                env={**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1", "PYTHONUTF8": "1"},
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert done.returncode == 0, done.stderr
+            queries = requests_of(sandbox)
+            rows = example.query(database, "select type, id, user_id, status from enrollments")
+            expected = [[record[field] for field in (*KEY, "status")] for record in tenant.emitted("enrollments")]
+            assert sorted(rows) == sorted(expected)
+            tenant.change_enrollments(range(0, tenant.count(["enrollments"]), 9), CHANGED_AT)
+    assert "updated_from" in queries[0]

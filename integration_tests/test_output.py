@@ -41,7 +41,7 @@ def test_is_utf_8_in_any_locale(
     connector: Connector, sandbox: Sandbox, arguments: list[str], locale: dict[str, str]
 ) -> None:
     done = subprocess.run(
-        [*connector._command, *arguments], capture_output=True, env={**os.environ, **locale}, timeout=120
+        [*connector.command, *arguments], capture_output=True, env={**os.environ, **locale}, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert_same_records(sandbox.tenant, Output(0, done.stdout.decode("utf-8"), ""), STREAMS)
@@ -51,7 +51,7 @@ def test_is_utf_8_in_any_locale(
 def test_a_full_disk_is_an_error(connector: Connector, arguments: list[str], command: list[str] | None) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [*connector._command, *(command or arguments)], stdout=full, stderr=subprocess.PIPE, timeout=120
+            [*connector.command, *(command or arguments)], stdout=full, stderr=subprocess.PIPE, timeout=120
         )
     assert done.returncode == 1
     assert_one_line(done.stderr)
@@ -63,7 +63,7 @@ def test_a_disk_that_is_full_near_the_end_is_an_error(
     whole = len(connector.run(*arguments).text.encode())
     with (tmp_path / "output.jsonl").open("wb") as target:
         done = subprocess.run(
-            [*connector._command, *arguments],
+            [*connector.command, *arguments],
             stdout=target,
             stderr=subprocess.PIPE,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (whole - 1000, whole - 1000)),
@@ -75,7 +75,7 @@ def test_a_disk_that_is_full_near_the_end_is_an_error(
 
 def test_a_closed_output_is_an_error(connector: Connector, arguments: list[str]) -> None:
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", *connector._command, *arguments], capture_output=True, timeout=120
+        ["sh", "-c", 'exec "$@" >&-', "sh", *connector.command, *arguments], capture_output=True, timeout=120
     )
     assert done.returncode == 1
     assert_one_line(done.stderr)
@@ -97,7 +97,7 @@ def test_a_pipe_that_does_not_block_gets_every_record(
 ) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    process = subprocess.Popen([*connector._command, *arguments], stdout=writing, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*connector.command, *arguments], stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     time.sleep(3)  # the pipe is full by now
     with open(reading, encoding="utf-8") as source:
@@ -119,7 +119,7 @@ records = [next(messages) for _ in range(5)]
 if sys.argv[3] == "close":
     messages.close()
 """
-    python = str(Path(connector._command[0]).parent / "python")
+    python = str(Path(connector.command[0]).parent / "python")
     for ending in ("close", "leave"):
         with (
             Sandbox(Tenant(seed=34, users=30_000), latency=0.1) as slow,

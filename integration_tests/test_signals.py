@@ -105,7 +105,7 @@ def test_while_it_waits_for_the_hourly_budget(connector: Connector, sandbox: San
 )
 def test_as_process_1_it_exits_with_128_and_the_number(connector: Connector, arguments: list[str]) -> None:
     process = subprocess.Popen(
-        ["unshare", "--pid", "--fork", *connector._command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ["unshare", "--pid", "--fork", *connector.command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     read_first_line(process)
     time.sleep(2)

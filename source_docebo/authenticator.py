@@ -115,7 +115,8 @@ class AccessToken:
         self._value: str | None = None
         self._expires_at = 0.0
         self._rejecting: list[str] = []  # a stream for each token that was rejected since one was accepted
-        self._ever_accepted = False
+        self.accepted = 0  # requests in this sync
+        self._last_accepted = "", 0.0  # a token, and when the last request was sent with which it was accepted
         self._error: DoceboError | None = None
 
     def get(self, renew: Callable[[], tuple[str, float]]) -> str:
@@ -148,11 +149,16 @@ class AccessToken:
         if value == self._value:
             self._value = None
             self._rejecting.append(stream)
-            one_stream = self._ever_accepted and len(set(self._rejecting)) == 1
+            one_stream = self.accepted and len(set(self._rejecting)) == 1
             if len(self._rejecting) >= MAX_REJECTED and not one_stream:
                 self._error = config_error(message)
 
-    def accept(self) -> None:
-        """Docebo accepted the token."""
-        self._ever_accepted = True
+    def accept(self, value: str, sent_at: float) -> None:
+        """Docebo accepted the token with a request that was sent at this time, by the monotonic clock."""
+        self.accepted += 1
         self._rejecting.clear()
+        self._last_accepted = value, max(sent_at, self._last_accepted[1])
+
+    def was_accepted_after(self, value: str, moment: float) -> bool:
+        """Whether Docebo accepted the token with a request that was sent after a moment."""
+        return self._last_accepted[0] == value and self._last_accepted[1] > moment

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +19,7 @@ from airbyte_cdk.sources.streams.http.error_handlers.response_models import Erro
 from airbyte_cdk.utils.constants import ENV_REQUEST_CACHE_PATH
 from requests.utils import default_user_agent
 
-from source_docebo.errors import DoceboError, config_error, transient_error
+from source_docebo.errors import DoceboError, config_error, logger, transient_error
 from source_docebo.rate_limit import HourlyBudget, RateLimitGate
 from source_docebo.responses import host, retry_after_seconds
 from source_docebo.transport import (
@@ -30,8 +29,6 @@ from source_docebo.transport import (
     permanent_problem,
     redirect_target,
 )
-
-logger = logging.getLogger("airbyte.source_docebo")
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MAX_RETRYING_SECONDS = 300.0  # for all tries of a request, waits that Retry-After asks for excepted
@@ -273,9 +270,11 @@ def _dismiss(tasks: "SimpleQueue[Callable[[], None] | None]", workers: int) -> N
 
 
 def _fulfill(future: "Future[Any]", fetch: Callable[[str], Any], url: str) -> None:
-    if future.set_running_or_notify_cancel():
-        with contextlib.suppress(InvalidStateError):  # the client was closed meanwhile
+    with contextlib.suppress(InvalidStateError, RuntimeError):  # the client was closed meanwhile
+        if future.set_running_or_notify_cancel():
             try:
-                future.set_result(fetch(url))
+                result = fetch(url)
             except BaseException as error:
                 future.set_exception(error)
+            else:
+                future.set_result(result)

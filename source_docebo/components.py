@@ -174,27 +174,35 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
 
     def get_json_schema(self) -> Mapping[str, Any]:
         """
-        The schema. Raises DoceboError if the definitions cannot be read, unless the user has no right to (403) or the
-        platform does not serve them (404): the schema is then without them.
+        The schema. Without definitions that the user has no right to (403) or the platform does not serve (404), it has
+        the additional fields of the catalog. Raises DoceboError if discover cannot read them for any other reason.
         """
         if self._schema is None:
-            schema = self.schema_loader.get_json_schema()
-            additional = additional_field_properties(self._definitions())
             catalog = (self._client.selected_streams or {}).get(self._name)
+            schema = self.schema_loader.get_json_schema()
+            additional = additional_field_properties(self._definitions(catalog))
             for name in additional.keys() - set(catalog or additional):
                 _warn_of_undeclared(self._client, self._name, name)
             self._schema = {**schema, "properties": {**schema["properties"], **additional}}
         return self._schema
 
-    def _definitions(self) -> list[Mapping[str, Any]]:
+    def _definitions(self, catalog: list[str] | None) -> list[Mapping[str, Any]]:
         stream = self.definitions_stream
         try:
             return [record.data for partition in stream.generate_partitions() for record in partition.read()]
         except DoceboError as error:
-            if error.status_code not in (403, 404):
+            if catalog is None and error.status_code not in (403, 404):
                 raise
-            Client.of(self.config).warn_once(
-                (stream.name, "definitions"),
-                f"{error} Additional fields are not declared, so most destinations drop them.",
+            self._client.warn_once(
+                (self._name, "definitions"),
+                f"{error} Stream {self._name} is read without the definitions of its additional fields.",
             )
-            return []
+            return [{"id": name.removeprefix("field_")} for name in catalog or () if name.startswith("field_")]
+
+
+def _warn_of_undeclared(client: Client, stream: str, field_name: str) -> None:
+    client.warn_once(
+        (stream, field_name),
+        f"Stream {stream}: the additional field {field_name} is not in the schema of the connection, so most "
+        "destinations drop it. Refresh the schema.",
+    )

@@ -3,12 +3,14 @@
 import json
 import logging
 from collections.abc import Iterable
+from functools import partial
 from urllib.parse import quote, quote_plus
 
 from airbyte_cdk.models import AirbyteMessage, FailureType, StreamDescriptor
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
+logger = logging.getLogger("airbyte.source_docebo")
 MIN_SECRET_CHARACTERS = 4  # a shorter one would be found in half of all words
 _secrets: set[str] = set()
 
@@ -31,30 +33,27 @@ class DoceboError(AirbyteTracedException):
         return message
 
 
-def transient_error(message: str, *, status_code: int | None = None) -> DoceboError:
-    """A later sync may succeed."""
-    return DoceboError(message, FailureType.transient_error, status_code)
+class UnusableFileError(DoceboError):
+    """A file cannot be used: a config_error that names it."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"The file {path} {problem}", FailureType.config_error)
 
 
-def config_error(message: str, *, status_code: int | None = None) -> DoceboError:
-    """Somebody must change the configuration of the connection or of Docebo."""
-    return DoceboError(message, FailureType.config_error, status_code)
+# A later sync may succeed.
+transient_error = partial(DoceboError, failure_type=FailureType.transient_error)
+# Somebody must change the configuration of the connection or of Docebo.
+config_error = partial(DoceboError, failure_type=FailureType.config_error)
+# Docebo does what this connector does not expect.
+system_error = partial(DoceboError, failure_type=FailureType.system_error)
 
 
-def system_error(message: str, *, status_code: int | None = None) -> DoceboError:
-    """Docebo does what this connector does not expect."""
-    return DoceboError(message, FailureType.system_error, status_code)
-
-
-class WithoutStackTraces(logging.Filter):
-    """Logs an anticipated error by its message, where the CDK would add the stack trace."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Lets every record pass."""
-        if record.exc_info and isinstance(record.exc_info[1], AirbyteTracedException):
-            record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
-            record.exc_info = record.exc_text = None
-        return True
+def drop_stack_trace(record: logging.LogRecord) -> bool:
+    """A logging filter: shows an anticipated error by its message, where the CDK would add the stack trace."""
+    if record.exc_info and isinstance(record.exc_info[1], AirbyteTracedException):
+        record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]}", ()
+        record.exc_info = record.exc_text = None
+    return True
 
 
 class _MaskedValues(list[str]):

@@ -1,15 +1,12 @@
 """How far a stream has come: its parents, those that could not be read, and whether it has failed."""
 
-import logging
 from threading import Event, Lock
 from typing import Any
 
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import config_error, transient_error
-
-logger = logging.getLogger("airbyte.source_docebo")
+from source_docebo.errors import config_error, logger, transient_error
 
 FEW_PARENTS = 3  # so many may have been deleted during a sync, or one in twenty
 SAME_FAILURES = 3  # are enough to know that all parents fail in the same way

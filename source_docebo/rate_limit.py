@@ -1,6 +1,5 @@
 """How often requests may be sent: Docebo's rate limit (429), and the hourly budget that the configuration sets."""
 
-import logging
 import random
 import time
 from collections import deque
@@ -9,10 +8,8 @@ from threading import Condition, Lock
 
 import requests
 
-from source_docebo.errors import transient_error
+from source_docebo.errors import logger, transient_error
 from source_docebo.responses import retry_after_seconds
-
-logger = logging.getLogger("airbyte.source_docebo")
 
 HOUR_SECONDS = 3605.0  # a request reaches Docebo a little after it is sent
 MAX_RATE_LIMITED_SECONDS = 3 * 3600.0
@@ -47,7 +44,7 @@ class HourlyBudget:
                 pause = self._sent[0] + HOUR_SECONDS - now
                 announce, self._announced_until = now >= self._announced_until, max(now + pause, self._announced_until)
             if announce:
-                logger.info("%s Waiting %d seconds.", used_up, round(pause))
+                logger.info("Waiting %d seconds: t%s", round(pause), used_up[1:])
             self._wait(pause, used_up)
 
     def give_back(self, sent: float) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -50,18 +51,17 @@ class RecordNormalizer:
     def __init__(self, schema: Mapping[str, Any], report: Report, path: str = "") -> None:
         properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
         self._report = report
-        self._discards = bool(schema.get("x-declared-fields-only"))
-        self._checks_names = self._discards or bool(schema.get("x-additional-fields"))
+        self._discards = schema.get("x-declared-fields-only", False)
+        self._checks_names = self._discards or schema.get("x-additional-fields", False)
         self._known = set(properties)
         self._required = tuple(schema.get("required", ()))
-        self._aliases = tuple(
-            (field, tuple(declared["x-aliases"])) for field, declared in properties.items() if "x-aliases" in declared
-        )
-        self._fields = tuple(
-            (field, *_compiled(declared, report, f"{path}{field}", field in self._required))
-            for field, declared in properties.items()
-            if "type" in declared
-        )
+        self._aliases: list[tuple[str, list[str]]] = []
+        self._fields: list[tuple[str, frozenset[type], Callable[[Any], Any]]] = []
+        for field, declared in properties.items():
+            if "x-aliases" in declared:
+                self._aliases.append((field, declared["x-aliases"]))
+            if "type" in declared:
+                self._fields.append((field, *_compiled(declared, report, path + field, field in self._required)))
 
     def normalize(self, record: dict[str, Any]) -> None:
         """
@@ -80,16 +80,13 @@ class RecordNormalizer:
             if record.get(field) in (None, ""):
                 raise MissingKeyError(field)
         if self._checks_names and not self._known.issuperset(record):
-            self._handle_undeclared(record)
-
-    def _handle_undeclared(self, record: dict[str, Any]) -> None:
-        for field in record.keys() - self._known:
-            if self._discards:
-                del record[field]
-                continue
-            self._known.add(field)
-            if _ADDITIONAL_FIELD.fullmatch(field):
-                self._report(field, UNDECLARED, _shape(record[field]))
+            for field in record.keys() - self._known:
+                if self._discards:
+                    del record[field]
+                    continue
+                self._known.add(field)
+                if _ADDITIONAL_FIELD.fullmatch(field):
+                    self._report(field, UNDECLARED, _shape(record[field]))
 
 
 def additional_field_properties(definitions: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -99,17 +96,16 @@ def additional_field_properties(definitions: Iterable[Mapping[str, Any]]) -> dic
     """
     properties: dict[str, dict[str, Any]] = {}
     for definition in definitions:
-        identifier, label, kind = (_first(definition, names) for names in _DEFINITION)
-        title = _text(label.get("value") if isinstance(label, Mapping) else label)
-        described = (f'"{title}"' if title else str(identifier)) + (f", of type {_text(kind)}" if _text(kind) else "")
+        identifier, label, kind = (
+            next((definition[name] for name in names if definition.get(name) is not None), None)
+            for names in _DEFINITION
+        )
+        title, kind = _text(label.get("value") if isinstance(label, Mapping) else label), _text(kind)
+        described = (f'"{title}"' if title else str(identifier)) + (f", of type {kind}" if kind else "")
         declared = {"type": ["string", "null"], "description": f"Additional field {described}."}
         if _ADDITIONAL_FIELD.fullmatch(name := f"field_{identifier}".strip()):
             properties.setdefault(name, {**declared, "title": title} if title else declared)
     return properties
-
-
-def _first(definition: Mapping[str, Any], names: Iterable[str]) -> Any:
-    return next((definition[name] for name in names if definition.get(name) is not None), None)
 
 
 def _text(value: Any) -> str:
@@ -121,29 +117,21 @@ def to_utc(value: Any) -> str | None:
     A date of Docebo's as `2024-05-01T08:30:00Z`: text without zone is UTC, an offset is converted, a fraction of a
     second is dropped. None for null, blank, "0" and "null". Raises ValueError for anything that is no calendar date.
     """
-    if isinstance(value, str):
-        if _USUAL_DATE.fullmatch(value):  # almost every value: the general way costs five times as much
-            datetime.fromisoformat(value)
-            return value.replace(" ", "T") + "Z"
-        text = value.strip()
-        return None if text.lower() in ("", "0", "null") else _general_date(text)
-    if value is None or (value == 0 and not isinstance(value, bool)):
+    if isinstance(value, str) and _USUAL_DATE.fullmatch(value):  # almost all: the rest costs five times as much
+        datetime.fromisoformat(value)
+        return value.replace(" ", "T") + "Z"
+    text = "" if value is None else str(value).strip()
+    if text.lower() in ("", "0", "0.0", "null"):
         return None
-    raise ValueError("neither text nor null")
-
-
-def _general_date(text: str) -> str:
     match = _DATE.fullmatch(text)
     if match is None:
         raise ValueError("not a date")
     year, _, month, day, hour, minute, second, _, zone_minutes = match.groups("00")
     zone = f"{match[8] or '+00'}:{zone_minutes}"
     moment = datetime.fromisoformat(f"{year}-{month:0>2}-{day:0>2}T{hour:0>2}:{minute}:{second}{zone}")
-    try:
-        moment = moment.astimezone(timezone.utc)
-    except OverflowError:
-        raise ValueError("beyond the calendar") from None
-    return f"{moment.replace(tzinfo=None).isoformat()}Z"
+    with suppress(OverflowError):
+        return f"{moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat()}Z"
+    raise ValueError("beyond the calendar")
 
 
 def _compiled(
@@ -151,43 +139,33 @@ def _compiled(
 ) -> tuple[frozenset[type], Callable[[Any], Any]]:
     """The types that need no conversion, null included, and the conversion for all others."""
     types = declared["type"] if isinstance(declared["type"], list) else [declared["type"]]
-    expected = next(name for name in types if name != "null")
-    if declared.get("format") == "date-time":
-        return frozenset({type(None)}), _date(report, path)
-    fitting, convert = _TYPES[expected]
-    elements = declared.get("items", {}) if expected == "array" else declared
-    is_nested = "properties" in elements
-    nested = RecordNormalizer(elements, report, f"{path}{'[]' if expected == 'array' else ''}.")
+    expected = next(name for name in (declared.get("format"), *types) if name in _TYPES)
+    fitting, convert = _TYPES["key" if is_key and expected == "string" else expected]
+    elements, suffix = (declared.get("items", {}), "[].") if expected == "array" else (declared, ".")
+    nested = RecordNormalizer(elements, report, path + suffix) if "properties" in elements else None
+    is_date = expected == "date-time"
 
     def normalized(value: Any) -> Any:
-        if is_key and isinstance(value, float) and not _is_exact(value):
-            raise InexactKeyError(path)
         try:
-            converted = value if type(value) in fitting else convert(value)
+            converted = convert(value)
         except (KeyError, ValueError):
+            if is_key and isinstance(value, float):
+                raise InexactKeyError(path) from None
             if isinstance(value, str) and not value.strip():
                 return None
-            report(path, f"type {expected}", _shape(value))
-            return value
-        if is_nested:
+            if not is_date:
+                report(path, f"type {expected}", _shape(value))
+                return value
+            if not _ZERO_DATE.fullmatch(str(value).strip()):
+                report(path, "a date", _shape(value))
+            return EPOCH
+        if nested:
             for element in converted if expected == "array" else [converted]:
                 if isinstance(element, dict):
                     nested.normalize(element)
         return converted
 
-    return frozenset({type(None), *(() if is_nested else fitting)}), normalized
-
-
-def _date(report: Report, path: str) -> Callable[[Any], Any]:
-    def convert(value: Any) -> str | None:
-        try:
-            return to_utc(value)
-        except ValueError:
-            if not (isinstance(value, str) and _ZERO_DATE.fullmatch(value.strip())):
-                report(path, "a date", _shape(value))
-            return EPOCH
-
-    return convert
+    return frozenset({type(None), *(() if nested else fitting)}), normalized
 
 
 def _shape(value: Any) -> str:
@@ -198,48 +176,43 @@ def _shape(value: Any) -> str:
     return "".join("9" if c.isdigit() else c if c in kept else "a" for c in value[:_SHAPE_LENGTH])
 
 
-def _is_exact(number: float) -> bool:
-    return number.is_integer() and abs(number) < 2**53  # beyond it a float stands for several integers
-
-
 def _to_integer(value: Any) -> int:
     number = value if isinstance(value, float) else _to_number(value)
-    if isinstance(number, float) and not _is_exact(number):
-        raise ValueError
-    return int(number)
+    if isinstance(number, int) or (number.is_integer() and abs(number) < 2**53):  # a greater one stands for several
+        return int(number)
+    raise ValueError
 
 
 def _to_number(value: Any) -> int | float:
-    if isinstance(value, bool):
-        return int(value)
     match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError
-    return int(match[1]) if match[1] else float(match[0])
-
-
-def _to_boolean(value: Any) -> bool:
-    return _BOOLEANS[str(value).strip().lower()]
+    if match:
+        return int(match[1]) if match[1] else float(match[0])
+    if isinstance(value, int):  # a boolean too
+        return int(value)
+    raise ValueError
 
 
 def _to_object(value: Any) -> dict[str, Any]:
-    if value != []:
-        raise ValueError
-    return {}
+    if isinstance(value, dict) or value == []:
+        return value or {}
+    raise ValueError
 
 
 def _to_array(value: Any) -> list[Any]:
-    if not isinstance(value, dict):
-        raise ValueError
-    return list(value.values())  # PHP writes a list with gaps in its numbering as an object
+    if isinstance(value, (dict, list)):
+        return value if isinstance(value, list) else list(value.values())  # PHP writes a list with gaps as an object
+    raise ValueError
 
 
-# For each declared type, the Python types that fit it, and the conversion of others. It raises ValueError in doubt.
+_to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# For each declared type, the Python types that fit it, and the conversion of others: ValueError or KeyError in doubt.
 _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
-    "string": ((str,), json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode),
+    "date-time": ((), to_utc),
+    "key": ((str,), lambda value: _to_text(_to_integer(value) if isinstance(value, float) else value)),
+    "string": ((str,), _to_text),
     "integer": ((int,), _to_integer),
     "number": ((int, float), _to_number),
-    "boolean": ((bool,), _to_boolean),
+    "boolean": ((bool,), lambda value: _BOOLEANS[str(value).strip().lower()]),
     "object": ((dict,), _to_object),
     "array": ((list,), _to_array),
 }

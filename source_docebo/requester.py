@@ -1,5 +1,6 @@
 """The requester: which requests a stream sends, and what each response means for its records."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +14,13 @@ from airbyte_cdk.sources.declarative.requesters.request_options import Interpola
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import StreamSlice
 
-from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
+from source_docebo.authenticator import MAX_REJECTED, AccessToken, SharedTokenAuthenticator
 from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
-from source_docebo.errors import DoceboError, transient_error
+from source_docebo.errors import DoceboError, config_error, transient_error
 from source_docebo.progress import StreamProgress, parent_key, parent_keys
 from source_docebo.responses import Page, PageToken, content_type, error_message, is_from_docebo, request_label
 
-MAX_TOKENS_PER_REQUEST = 5  # each may be revoked while the request is under way
+MAX_REJECTIONS = 10  # of one request: each token may be revoked while it is under way
 MAX_PREFETCHED_BYTES = 16_000_000  # of each list
 TOKEN_TRIAL_SECONDS = 60.0
 
@@ -200,8 +201,11 @@ class PageRequest:
         self._of_parent, self._log_formatter = of_parent, log_formatter
         self._max_tries = 1 + int(requester.error_handler.max_retries or 0)
         self._result: Page | Unreadable = Page([])
-        self._access_token = ""
+        self._access_token, self._sent_at = "", 0.0
         self._rejections = 0  # of access tokens
+        self._accepted_before = 0  # requests of the sync, when the first of them was rejected
+        self._rejection = ""  # its message
+        self._suspect = "", 0.0  # a token that was rejected although it may be alive, and when
         self._problems = 0  # with pages
         self._tries_token = False  # for the other requests of the stream
 
@@ -214,7 +218,7 @@ class PageRequest:
                 self._prepare,
                 self._judge,
                 RetryPolicy(self._max_tries, lambda tries: backoff(None, tries) or 0.0),
-                describe=lambda problem: f"Stream {requester.name}: {problem} ({request_label(self._url)})",
+                self._describe,
             )
         except DoceboError:
             progress.failed = progress.failed or (self._tries_token and self._of_parent)
@@ -227,7 +231,7 @@ class PageRequest:
             requester.authenticator.message_repository.log_message(Level.DEBUG, lambda: log_formatter(response))
         if isinstance(self._result, Page):
             progress.succeeded = True
-            requester.authenticator.shared_token.accept()
+            requester.authenticator.shared_token.accept(self._access_token, self._sent_at)
         return self._result
 
     def _prepare(self) -> Attempt:
@@ -236,7 +240,10 @@ class PageRequest:
             progress.token_accepted.wait(TOKEN_TRIAL_SECONDS)
         if progress.failed and self._of_parent:
             raise transient_error(f"Stream {self._requester.name} has failed.")
+        if authenticator.shared_token.was_accepted_after(*self._suspect):
+            raise config_error(self._describe(self._rejection))
         self._access_token = token = authenticator.get_access_token()
+        self._sent_at = time.monotonic()
         request = requests.Request("GET", self._url, headers={**HEADERS, "Authorization": f"Bearer {token}"})
         return Attempt(request, lambda: authenticator.shared_token.is_valid(token))
 
@@ -268,16 +275,31 @@ class PageRequest:
         return ErrorResolution(ResponseAction.SUCCESS)
 
     def _judge_rejection(self, resolution: ErrorResolution, message: str) -> ErrorResolution:
-        """Until a stream has had a response, one of its requests tries each new token while the others wait."""
-        progress = self._requester.progress
-        self._rejections += 1
-        self._requester.authenticator.shared_token.reject(self._access_token, self._requester.name, message)
+        """
+        Of a token (401). The first time, another is tried; until its stream has had a response, by one request for all.
+        Then it may be the path that is at fault: that shows if the token is accepted for a later request.
+        """
+        progress, shared = self._requester.progress, self._requester.authenticator.shared_token
         if progress.token_accepted.is_set() and not progress.succeeded:
             progress.token_accepted.clear()
             self._tries_token = True
-        if self._rejections < (MAX_TOKENS_PER_REQUEST if progress.succeeded else MAX_REJECTED):
-            return resolution
-        return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, message)
+        self._rejections += 1
+        self._rejection = message
+        if self._rejections == 1:
+            self._accepted_before = shared.accepted
+        elif self._rejections >= MAX_REJECTIONS or (self._rejections > MAX_REJECTED and self._is_alone(shared)):
+            return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, message)
+        elif shared.accepted and self._suspect[0] != self._access_token:
+            self._suspect = self._access_token, time.monotonic()
+            return ErrorResolution(ResponseAction.RETRY, FailureType.config_error, message)
+        shared.reject(self._access_token, self._requester.name, message)
+        return resolution
+
+    def _is_alone(self, shared: AccessToken) -> bool:
+        return shared.accepted == self._accepted_before
+
+    def _describe(self, problem: str) -> str:
+        return f"Stream {self._requester.name}: {problem} ({request_label(self._url)})"
 
 
 def _quoted(stream_slice: StreamSlice | None) -> StreamSlice | None:

@@ -1,12 +1,15 @@
-"""The `source-docebo` process: its output, signals and end. Imports the CDK last, since that takes seconds."""
+"""The `source-docebo` command: output, signals, arguments, end. Imports the CDK late, since that takes seconds."""
 
-import contextlib
 import gc
+import io
+import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
+from contextlib import redirect_stderr, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -26,16 +29,14 @@ class Output:
 
     def __init__(self) -> None:
         self._descriptor = sys.__stdout__.fileno() if sys.__stdout__ else -1  # a closed one may be reused by a file
-        self._gathered: list[str] = []
-        self._size = 0
+        self._gathered = io.StringIO()
         self._lock = threading.RLock()
 
     def write(self, text: str) -> int:
         """Gathers text. Returns its number of characters."""
         with self._lock:
-            self._gathered.append(text)
-            self._size += len(text)
-            if self._size > _MAX_GATHERED_CHARACTERS:
+            self._gathered.write(text)
+            if self._gathered.tell() > _MAX_GATHERED_CHARACTERS:
                 self.flush()
         return len(text)
 
@@ -43,10 +44,11 @@ class Output:
         """Writes the lines that are complete. Ends the process if that is not possible: a line would be lost."""
         try:
             self._write_lines()
-        except BrokenPipeError as error:
-            _end(_BROKEN_PIPE_EXIT_CODE, error)
         except OSError as error:
-            _end(1, error)
+            with suppress(OSError):
+                problem = f"Standard output cannot be written: {error.strerror}."
+                print(problem, "Correct where it goes, and run the command again.", file=sys.stderr)
+            os._exit(_BROKEN_PIPE_EXIT_CODE if isinstance(error, BrokenPipeError) else 1)
 
     def flush_regularly(self) -> None:
         """A last line must not wait until the next one, which may come after an hour of rate limit."""
@@ -56,11 +58,12 @@ class Output:
 
     def handle_signal(self, number: int, _: FrameType | None) -> None:
         """
-        Lets the process die of the signal. A thread writes what was gathered: this one may be in the middle of a line,
-        or wait for a reader that has stopped reading.
+        Lets the process die of the signal. Other threads write what was gathered: this one may be in the middle of a
+        line, or wait for a reader that has stopped reading.
         """
         signal.signal(number, signal.SIG_DFL)
-        threading.Thread(target=self._die, args=[number], daemon=True).start()
+        threading.Timer(0, self._write_and_die, [number]).start()
+        threading.Timer(_MAX_SECONDS_TO_DIE, _die_of_signal, [number]).start()
 
     def exit(self, code: int) -> NoReturn:
         """Ends the process with everything written, without waiting for requests in flight."""
@@ -68,19 +71,17 @@ class Output:
             self.flush()
             os._exit(code)
 
-    def _die(self, number: int) -> None:
-        timer = threading.Timer(_MAX_SECONDS_TO_DIE, _die_of_signal, [number])
-        timer.daemon = True
-        timer.start()
+    def _write_and_die(self, number: int) -> None:
         with self._lock:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._write_lines()
             _die_of_signal(number)
 
     def _write_lines(self) -> None:
         with self._lock:
-            lines, newline, rest = "".join(self._gathered).rpartition("\n")
-            self._gathered, self._size = [rest], len(rest)
+            lines, newline, rest = self._gathered.getvalue().rpartition("\n")
+            self._gathered = io.StringIO()
+            self._gathered.write(rest)
             data = memoryview(f"{lines}{newline}".encode(self.encoding, "backslashreplace"))
             while data:
                 try:
@@ -95,21 +96,66 @@ def run(args: list[str] | None = None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, output.handle_signal)
     threading.Thread(target=output.flush_regularly, daemon=True).start()
-    from source_docebo.command import execute
+    output.exit(execute(sys.argv[1:] if args is None else args))
+
+
+def execute(args: list[str]) -> int:
+    """Runs one command. Returns the exit code."""
+    from airbyte_cdk.entrypoint import AirbyteEntrypoint
+    from airbyte_cdk.utils import AirbyteTracedException
+
+    from source_docebo.errors import DoceboError, UnusableFileError, config_error
+    from source_docebo.source import SourceDocebo
 
     # Collect garbage rarely, and never what lives as long as the process: that was a tenth of a read.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    output.exit(execute(sys.argv[1:] if args is None else args))
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.stream = sys.stdout  # setStream would flush to the CDK's own output
+    usage = io.StringIO()
+    try:
+        if not _find_temporary_directory():
+            raise config_error(
+                "There is no directory for temporary files that can be written to. Mount one at /tmp, or name one in "
+                "the environment variable TMPDIR."
+            )
+        if args[:1] == ["plan"]:
+            from source_docebo.plan import main
+
+            return main(args[1:])
+        with redirect_stderr(usage):
+            parsed = AirbyteEntrypoint.parse_args(args)
+        if not parsed.command:
+            sys.stderr.write("source-docebo: error: a command is required: spec, check, discover, read or plan\n")
+            return 1
+        paths = {name: getattr(parsed, name, None) for name in ("config", "catalog", "state")}
+        given = {name: getattr(SourceDocebo, f"read_{name}")(path) for name, path in paths.items() if path}
+        for line in AirbyteEntrypoint(SourceDocebo(**given)).run(parsed):
+            sys.stdout.write(f"{line}\n")
+    except SystemExit as end:
+        sys.stderr.write("".join(usage.getvalue().splitlines(keepends=True)[-1:]))
+        return 1 if end.code else 0
+    except Exception as error:
+        trace = AirbyteTracedException.from_exception(error)
+        if isinstance(error, AirbyteTracedException):
+            trace = DoceboError(str(error), error.failure_type)
+        status = trace.as_connection_status_message() if args[:1] == ["check"] else None
+        shown = status or trace.as_sanitized_airbyte_message()
+        sys.stdout.write(f"{AirbyteEntrypoint.airbyte_message_to_string(shown)}\n")
+        return 0 if status and not isinstance(error, UnusableFileError) else 1
+    return 0
+
+
+def _find_temporary_directory() -> bool:
+    """The CDK needs one. In a read-only container without /tmp, it is in memory."""
+    for directory in (None, "/dev/shm"):
+        tempfile.tempdir = directory
+        with suppress(OSError), tempfile.TemporaryFile():
+            return True
+    return False
 
 
 def _die_of_signal(number: int) -> None:
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # process 1 of a container does not die of a signal
-
-
-def _end(code: int, error: OSError) -> NoReturn:
-    text = f"Standard output cannot be written: {error.strerror}. Correct where it goes, and run the command again.\n"
-    with contextlib.suppress(OSError):
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else -1, text.encode())
-    os._exit(code)

@@ -1,15 +1,16 @@
-"""The source: finds the manifest, validates the configuration, and gives each command an identity of its own."""
+"""The source: finds the manifest, validates what a command is given, and gives each command an identity."""
 
 import ast
+import json
 import logging
+import os
 import re
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
-from queue import Empty
+from textwrap import shorten
 from typing import Any, NoReturn
 from urllib.parse import unquote
 from urllib.request import getproxies
@@ -20,22 +21,39 @@ from airbyte_cdk.models import (
     AirbyteConnectionStatus,
     AirbyteMessage,
     AirbyteStateMessage,
+    AirbyteStateMessageSerializer,
     ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteCatalogSerializer,
 )
 from airbyte_cdk.sources.declarative.types import ConnectionDefinition
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
-from airbyte_cdk.utils.airbyte_secrets_utils import get_secrets
-from jsonschema import Draft7Validator, ValidationError
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets
+from jsonschema import Draft7Validator
+from serpyco_rs import SchemaValidationError
 
-from source_docebo import files
 from source_docebo.client import Client
-from source_docebo.errors import WithoutStackTraces, config_error, mask
+from source_docebo.errors import UnusableFileError, config_error, drop_stack_trace, mask
 
 CHECK_SECONDS = 20  # Airbyte's UI waits for a check, so it retries no longer than this
 _HERE = Path(__file__).parent
 # In a wheel the manifest lies beside this file; in a checkout, above the package.
 MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manifest.yaml") if path.is_file())
-_WITHOUT_STACK_TRACES = WithoutStackTraces()
+# What a field must be that violates a keyword of the specification. None shows the value: it may be a secret.
+_EXPECTED = {
+    "type": "must be of type {}",
+    "minLength": "must not be empty",
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "enum": "must be an object with an auth_type that is one of: {}",
+}
+# What to leave out of an address, by the first pattern that it begins with.
+_ADDRESS_PROBLEMS = {
+    r"[^?]*@": "must be an address without a user. Leave out everything up to and with the @",
+    r"[^?#]*\?": "must be the address of your platform alone. Leave out everything from the ? on",
+    r"[^?#]*#": "must be the address of your platform alone. Leave out everything from the # on",
+    r"(?i)\s*http://": "must begin with https:// (http:// only for this computer itself)",
+    "": "must be the https address of your platform, such as https://acme.docebosaas.com",
+}
 
 
 class SourceDocebo(YamlDeclarativeSource):
@@ -49,24 +67,51 @@ class SourceDocebo(YamlDeclarativeSource):
     Raises DoceboError (config_error) if the configuration does not fit the specification.
     """
 
-    read_config = staticmethod(files.read_config)
-    read_catalog = staticmethod(files.read_catalog)
-    read_state = staticmethod(files.read_state)
-
     def __init__(
         self,
         catalog: ConfiguredAirbyteCatalog | None = None,
         config: Mapping[str, Any] | None = None,
         state: list[AirbyteStateMessage] | None = None,
-        config_path: str | None = None,
     ) -> None:
         for handler in logging.getLogger().handlers:
-            handler.addFilter(_WITHOUT_STACK_TRACES)
+            handler.addFilter(drop_stack_trace)
         self._command: dict[str, Any] = {"streams": None}
         self._was_read = False
-        super().__init__(
-            path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state, config_path=config_path
-        )
+        super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
+
+    @staticmethod
+    def read_config(config_path: str) -> MutableMapping[str, Any]:
+        """The configuration in a file. Raises UnusableFileError."""
+        content = _read_json(config_path)
+        if not isinstance(content, dict):
+            raise UnusableFileError(
+                config_path, "does not hold a JSON object. Give it the fields of the specification."
+            )
+        return content
+
+    @classmethod
+    def read_catalog(cls, catalog_path: str) -> ConfiguredAirbyteCatalog:
+        """The configured catalog in a file. Raises UnusableFileError."""
+        try:
+            return ConfiguredAirbyteCatalogSerializer.load(_read_json(catalog_path))
+        except SchemaValidationError as error:
+            problem = f"does not hold a configured catalog{_first_problem(error)}. Give each entry a stream "
+            problem += "that discover prints, a sync_mode and a destination_sync_mode."
+            raise UnusableFileError(catalog_path, problem) from None
+
+    @classmethod
+    def read_state(cls, state_path: str) -> list[AirbyteStateMessage]:
+        """The state messages in a file; none if there is no path. Raises UnusableFileError."""
+        content, problem = (_read_json(state_path) if state_path else None) or [], ""
+        try:
+            items = content if isinstance(content, list) else [content]
+            messages = [AirbyteStateMessageSerializer.load(item) for item in items]
+            if all(message.stream or message.global_ or message.data for message in messages):
+                return messages
+        except SchemaValidationError as error:
+            problem = _first_problem(error)
+        problem = f"does not hold a JSON array of state messages{problem}. Give it the states of the last sync."
+        raise UnusableFileError(state_path, problem)
 
     def read(
         self,
@@ -86,8 +131,17 @@ class SourceDocebo(YamlDeclarativeSource):
         self._command = {"streams": fields}
         # Before its exit, Python waits for the CDK's threads, and these for somebody to take their records.
         threading._register_atexit(_abandon, weakref.ref(self))  # type: ignore[attr-defined]
+        shown: set[str] = set()
         try:
-            yield from super().read(logger, self._config, catalog, state)
+            for message in super().read(logger, self._config, catalog, state):
+                if message.trace and (error := message.trace.error):  # the CDK masks logs only
+                    error.message = filter_secrets(error.message)
+                    if error.message in shown and error.message.startswith("Stream "):
+                        continue  # several parents of one stream have the same problem
+                    shown.add(error.message)
+                    error.internal_message = filter_secrets(error.internal_message or "")
+                    error.stack_trace = filter_secrets(error.stack_trace or "") or None
+                yield message
         finally:
             _abandon(weakref.ref(self))
         if unknown:
@@ -104,7 +158,7 @@ class SourceDocebo(YamlDeclarativeSource):
         status = super().check(logger, self._config)
         self._command = {"streams": None}
         if status.message:
-            status.message = ast.literal_eval(status.message)  # the CDK gives its repr
+            status.message = filter_secrets(ast.literal_eval(status.message))  # the CDK gives its repr
         return status
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
@@ -136,21 +190,40 @@ class SourceDocebo(YamlDeclarativeSource):
     def _read_and_parse_yaml_file(self, path_to_yaml_file: str) -> ConnectionDefinition:
         # The C loader, where there is one: the other takes longer for this manifest than all the rest of `spec`.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        definition = yaml.load(Path(path_to_yaml_file).read_text(encoding="utf-8"), Loader=loader)
-        return dict(definition)
+        return dict(yaml.load(Path(path_to_yaml_file).read_text(encoding="utf-8"), Loader=loader))
+
+
+def _read_json(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_bytes())  # as bytes: UTF-8 in any locale, a byte order mark is accepted
+    except FileNotFoundError:
+        problem = "does not exist. Correct the path."
+    except PermissionError:
+        user = f" (uid {os.getuid()})" if hasattr(os, "getuid") else ""
+        problem = f"is not readable by this user{user}. Change its permissions."
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}. Correct the path."
+    except (ValueError, RecursionError) as error:
+        problem = f"is not valid JSON ({error}). Correct it."
+    raise UnusableFileError(path, problem)
+
+
+def _first_problem(error: SchemaValidationError) -> str:
+    first = error.errors[0]
+    message = shorten(first.message.replace('"', "'"), 200)
+    return f" at {first.instance_path}: {message}" if first.instance_path else f": {message}"
 
 
 def _abandon(reference: "weakref.ref[SourceDocebo]") -> None:
-    """Ends the threads of a read that nobody continues: waits for pages fail, and so does passing a record on."""
-    source = reference()
-    if source is not None:
-        Client.of(source._config).close()
+    """Ends the threads of a read that nobody continues: passing a record on fails, and so do waits for pages."""
+    if source := reference():
         queue = source._concurrent_source._queue
         queue.put = _reject_record  # type: ignore[method-assign]
-        with suppress(Empty):
-            while True:
-                queue.get_nowait()
+        with queue.mutex:
+            queue.queue.clear()
+            queue.not_full.notify_all()
         source._concurrent_source._threadpool._shutdown()
+        Client.of(source._config).close()  # last: a thread that it wakes must not request another page
 
 
 def _reject_record(*_: Any, **__: Any) -> NoReturn:
@@ -159,50 +232,18 @@ def _reject_record(*_: Any, **__: Any) -> NoReturn:
 
 def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> None:
     """Raises a config_error that names the field. The CDK's own shows values, secrets among them, and no name."""
-    for error in Draft7Validator(specification).iter_errors(config):
-        for cause in _causes(error):
-            path = [str(part) for part in cause.absolute_path]
-            raise config_error(f"Configuration: {_problem(cause, path)}")
-
-
-def _causes(error: ValidationError) -> list[ValidationError]:
-    """The errors of the chosen variant of `credentials`, instead of those of all variants."""
-    if error.validator != "oneOf" or not isinstance(error.instance, Mapping):
-        return [error]
-    chosen = error.instance.get("auth_type")
-    schema: Any = error.schema
-    variants = [variant["properties"]["auth_type"]["const"] for variant in schema["oneOf"]]
-    if chosen not in variants:
-        error.message = f"must have an auth_type that is one of: {', '.join(variants)}"
-        return [error]
-    return [cause for cause in error.context or [] if cause.schema_path[0] == variants.index(chosen)]
-
-
-def _problem(error: ValidationError, path: list[str]) -> str:
-    if error.validator == "required":
-        schema: Any = error.schema
-        present: Any = error.instance
-        missing = next(name for name in schema["required"] if name not in present)
-        return f"the field {'.'.join([*path, missing])} is missing."
-    field = ".".join(path) or "the whole"
-    expected = {
-        "type": f"must be of type {error.validator_value}",
-        "minLength": "must not be empty",
-        "minimum": f"must be at least {error.validator_value}",
-        "maximum": f"must be at most {error.validator_value}",
-        "pattern": _address_problem(str(error.instance)),
-        "oneOf": error.message if "auth_type" in error.message else "must be an object with an auth_type",
-    }
-    return f"the field {field} {expected.get(str(error.validator), 'is not valid')}."
-
-
-def _address_problem(address: str) -> str:
-    """What to leave out of an address that does not fit. Shows nothing of it: it may hold a password or a token."""
-    rest = re.search("[?#]", address)
-    if "@" in address.split("?")[0]:
-        return "must be an address without a user. Leave out everything up to and with the @"
-    if rest:
-        return f"must be the address of your platform alone. Leave out everything from the {rest[0]} on"
-    if address.strip().lower().startswith("http://"):
-        return "must begin with https:// (http:// only for this computer itself)"
-    return "must be the https address of your platform, such as https://acme.docebosaas.com"
+    fields, credentials = specification["properties"], config.get("credentials")
+    auth_type = credentials.get("auth_type") if isinstance(credentials, Mapping) else None
+    variants = {variant["properties"]["auth_type"]["const"]: variant for variant in fields["credentials"]["oneOf"]}
+    chosen = next((variant for name, variant in variants.items() if name == auth_type), {"enum": list(variants)})
+    for error in Draft7Validator({**specification, "properties": {**fields, "credentials": chosen}}).iter_errors(
+        config
+    ):
+        keyword, limit, path = str(error.validator), error.validator_value, [str(part) for part in error.absolute_path]
+        if keyword == "required":
+            missing = next(name for name in limit if name not in error.instance)
+            raise config_error(f"Configuration: the field {'.'.join([*path, missing])} is missing.")
+        problem = _EXPECTED.get(keyword, "is not valid").format(", ".join(limit) if keyword == "enum" else limit)
+        if keyword == "pattern":
+            problem = next(text for start, text in _ADDRESS_PROBLEMS.items() if re.match(start, error.instance))
+        raise config_error(f"Configuration: the field {'.'.join(path)} {problem}.")

@@ -45,7 +45,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     """Replaces the clock of the connector's calls, and the waits for Docebo's limit."""
     moving = Time()
 
-    for module in ("authenticator", "client", "rate_limit"):
+    for module in ("authenticator", "client", "rate_limit", "requester"):
         monkeypatch.setattr(f"source_docebo.{module}.time", moving)
     return moving
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from source_docebo.files import UnusableFileError, read_catalog, read_config, read_state
+from source_docebo.errors import UnusableFileError
+from source_docebo.source import SourceDocebo
 
+read_catalog, read_config, read_state = SourceDocebo.read_catalog, SourceDocebo.read_config, SourceDocebo.read_state
 DISCOVERED = {"name": "groups", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
 CONFIGURED = {"stream": DISCOVERED, "sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
 STATE = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "groups"}, "stream_state": {"cursor": "2026"}}}
@@ -58,10 +60,10 @@ def test_any_unicode_encoding_is_accepted(path: Path, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("content", [[], [1], None, "text", 5])
-@pytest.mark.parametrize("read", [read_config, read_catalog])
-def test_a_configuration_or_catalog_that_is_not_an_object(path: Path, read: Callable[[str], Any], content: Any) -> None:
+def test_a_configuration_or_catalog_that_is_not_an_object(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert "does not hold a JSON object. " in problem(read, path)
+    assert "does not hold a JSON object. " in problem(read_config, path)
+    assert "does not hold a configured catalog: " in problem(read_catalog, path)
 
 
 class TestCatalog:
@@ -79,7 +81,9 @@ class TestCatalog:
     )
     def test_of_discover(self, path: Path, content: Any) -> None:
         path.write_text(json.dumps(content), encoding="utf-8")
-        assert "holds the catalog that discover prints" in problem(read_catalog, path)
+        message = problem(read_catalog, path)
+        assert "does not hold a configured catalog at streams" in message
+        assert "Give each entry a stream that discover prints, a sync_mode and a destination_sync_mode." in message
 
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -123,7 +127,7 @@ class TestState:
             ({"groups": {"cursor": "2026"}}, "does not hold a JSON array of state messages"),
             ("text", "does not hold a JSON array of state messages"),
             ([1], "1 is not of type 'object'"),
-            ([{}], "holds a state message without a state"),
+            ([{}], "does not hold a JSON array of state messages. Give it"),
             ([{"type": "STATE", "state": STATE}], "at type: 'STATE' is not one of"),
             ([{**STATE, "stream": 5}], "at stream: "),
         ],

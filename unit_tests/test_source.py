@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from airbyte_cdk.models import AirbyteMessage, Status, SyncMode, Type
 from airbyte_cdk.test.catalog_builder import CatalogBuilder
+from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 import source_docebo
 from source_docebo.client import Client
+from source_docebo.components import SchemaNormalizer
 from source_docebo.source import SourceDocebo
 from unit_tests.builders import ConfigBuilder, Platform
 
@@ -133,6 +135,28 @@ class TestSecrets:
         for run in (source.check, source.discover):
             run(logger, config)
             assert filter_secrets(json.dumps('a/"secret"')) == '"****"'
+
+    @pytest.mark.parametrize("secret", ["the-client-secret", "TRACE"])
+    def test_are_masked_in_the_errors_of_a_stream_and_left_in_records(
+        self, platform: Platform, monkeypatch: pytest.MonkeyPatch, secret: str
+    ) -> None:
+        platform.holds(COURSES, {"id_course": 1, "name": secret})
+        config = ConfigBuilder().with_field("credentials.client_secret", secret).build()
+        catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh)
+        catalog = catalog.with_stream("courses", SyncMode.full_refresh).build()
+
+        def transform(self: SchemaNormalizer, record: dict[str, Any], schema: Any) -> None:
+            if self.name == "users":
+                raise RuntimeError(f"Docebo says: {secret}")
+
+        monkeypatch.setattr(SchemaNormalizer, "transform", transform)
+        messages: list[AirbyteMessage] = []
+        with pytest.raises(AirbyteTracedException):
+            messages.extend(SourceDocebo(catalog, config, []).read(logger, config, catalog, []))
+        (error,) = [message.trace.error for message in messages if message.trace and message.trace.error]
+        assert error.internal_message == "Docebo says: ****"
+        assert "RuntimeError: Docebo says: ****" in error.stack_trace
+        assert [message.record.data["name"] for message in records(messages)] == [secret]
 
 
 class TestAbandonedRead:
