@@ -79,7 +79,7 @@ class TestCheck:
 
     def test_no_right_to_read(self, connector: Connector, sandbox: Sandbox) -> None:
         sandbox.add(Fault.status(403, path="learn/v1/courses"))
-        rejected(connector.check(sandbox.config("client_credentials")), "courses", "no right")
+        rejected(connector.check(sandbox.config("client_credentials")), "courses", "not allowed")
         sandbox.clear()
 
     def test_a_configuration_without_its_secret(self, connector: Connector, sandbox: Sandbox) -> None:

@@ -42,8 +42,8 @@ class TestTokens:
             assert sandbox.tokens_issued <= revocations + 2
         assert_complete(tenant, output)
 
-    def test_tokens_of_two_seconds(self, connector: Connector, tenant: Tenant) -> None:
-        with Sandbox(tenant, token_lifetime=2, latency=0.05) as sandbox:
+    def test_tokens_of_four_seconds(self, connector: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant, token_lifetime=4, latency=0.05) as sandbox:
             output = read(connector, sandbox)
             assert not [request for request in sandbox.requests if request.status == 401]
         assert_complete(tenant, output)

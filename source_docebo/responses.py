@@ -44,11 +44,11 @@ class Page:
         content, lenient = decode_json(body)
         data = content.get("data") if isinstance(content, dict) else None
         envelope = data if isinstance(data, dict) and "items" in data else {}
-        records = _listed(envelope["items"] or [] if envelope else data)
+        records = _as_records(envelope["items"] or [] if envelope else data)
         if any(type(record.get(name)) is float for record in records for name in primary_key):
             # Only the standard library keeps integers beyond 64 bits apart.
             exact = json.loads(body.decode("utf-8-sig", "replace"), strict=False)["data"]
-            records = _listed(exact["items"] if envelope else exact)
+            records = _as_records(exact["items"] if envelope else exact)
         return cls(
             records=records,
             number=_count(envelope.get("current_page")),
@@ -232,7 +232,7 @@ def request_label(url: str) -> str:
     return f"GET {parts.path}, page {page[1]}" if page else f"GET {parts.path}"
 
 
-def _listed(items: Any) -> list[dict[str, Any]]:
+def _as_records(items: Any) -> list[dict[str, Any]]:
     """The records of a list, or of the object with numeric keys that PHP makes of a list with gaps."""
     if isinstance(items, dict) and all(key.isdecimal() for key in items) and items:
         items = list(items.values())
