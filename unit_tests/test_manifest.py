@@ -10,6 +10,7 @@ import pytest
 import yaml
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 
+from integration_tests.documented import undocumented
 from unit_tests.declared import manifest, manifest_as_written, streams
 from unit_tests.manifest_linter import unknown_keys
 
@@ -101,6 +102,13 @@ class TestDocuments:
         listed = [(stream, path, re.findall(r"`(\w+)`", key)) for stream, path, key in rows]
 
         assert sorted(listed) == sorted((stream, _path(stream), _key(stream)) for stream in streams())
+
+    def test_every_message_is_in_the_table(self) -> None:
+        assert undocumented() == []
+
+    def test_every_room_is_in_the_table(self) -> None:
+        rooms = re.findall(r"^\| `(\w+\.py)` \| \S", text_of("docs/development.md"), re.MULTILINE)
+        assert sorted(["__init__.py", *rooms]) == sorted(path.name for path in (ROOT / "source_docebo").glob("*.py"))
 
     def test_the_suggested_streams_exist(self) -> None:
         suggested = yaml.safe_load(text_of("metadata.yaml"))["data"]["suggestedStreams"]["streams"]
