@@ -67,7 +67,7 @@ def plan(config: Mapping[str, Any], as_json: bool) -> int:
     DoceboError if the configuration is not valid, or if signing in to Docebo fails.
     """
     source = SourceDocebo(config=config)
-    configured = source.configure(config, "")
+    configured = source._config
     announcement = f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n"
     (sys.stderr if as_json else sys.stdout).write(announcement)
     with _without_logs():
