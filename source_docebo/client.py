@@ -105,6 +105,8 @@ class Client:
 
     def warn_once(self, key: tuple[str, ...], message: str) -> None:
         """Logs a warning, unless one with this key was logged in this sync."""
+        if key in self._warned:  # without the lock, for which all threads would wait
+            return
         with self._lock:
             known = key in self._warned
             self._warned.add(key)

@@ -79,10 +79,11 @@ class Output:
 
     def _write_lines(self) -> None:
         with self._lock:
-            lines, newline, rest = self._gathered.getvalue().rpartition("\n")
+            text = self._gathered.getvalue()
+            end = text.rfind("\n") + 1
             self._gathered = io.StringIO()
-            self._gathered.write(rest)
-            data = memoryview(f"{lines}{newline}".encode(self.encoding, "backslashreplace"))
+            self._gathered.write(text[end:])
+            data = memoryview(text[:end].encode(self.encoding, "backslashreplace"))
             while data:
                 try:
                     data = data[os.write(self._descriptor, data) :]
