@@ -204,8 +204,8 @@ class TestUnusableFiles:
         [
             ("{}", 0o000, "is not readable by this user (uid 1000)"),
             (None, None, "does not exist"),
-            ("{not json", 0o644, "does not hold a JSON object"),
-            ("", 0o644, "does not hold a JSON object"),
+            ("{not json", 0o644, "is not valid JSON"),
+            ("", 0o644, "is not valid JSON"),
         ],
         ids=["unreadable", "missing", "not JSON", "empty"],
     )

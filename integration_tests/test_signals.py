@@ -32,12 +32,12 @@ def arguments(sandbox: Sandbox) -> Iterator[list[str]]:
 
 
 def wait_for_handler(process_id: int) -> None:
-    """Returns as soon as the process catches SIGTERM, which is before it imports the CDK."""
+    """Returns as soon as the process waits for SIGTERM itself, which is before it imports the CDK."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         status = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8")
-        caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
-        if int(caught, 16) & 1 << signal.SIGTERM - 1:
+        blocked = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
+        if int(blocked, 16) & 1 << signal.SIGTERM - 1:
             return
         time.sleep(0.01)
     raise TimeoutError

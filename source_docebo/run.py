@@ -10,12 +10,12 @@ import tempfile
 import threading
 import time
 from contextlib import redirect_stderr, suppress
-from types import FrameType
 from typing import NoReturn
 
 _FLUSH_INTERVAL_SECONDS = 0.1
 _MAX_GATHERED_CHARACTERS = 100_000  # bounds the memory
 _MAX_SECONDS_TO_DIE = 0.5
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BROKEN_PIPE_EXIT_CODE = 141  # as of a process that dies of SIGPIPE, in a shell
 
 
@@ -56,26 +56,23 @@ class Output:
             time.sleep(_FLUSH_INTERVAL_SECONDS)
             self.flush()
 
-    def handle_signal(self, number: int, _: FrameType | None) -> None:
+    def die_of_signal(self) -> None:
         """
-        Lets the process die of the signal. Other threads write what was gathered: this one may be in the middle of a
-        line, or wait for a reader that has stopped reading.
+        Waits for a signal, writes what was gathered, and has the process die of it. Not a handler: Python runs those in
+        the main thread only, which may be in the middle of a line, or wait for records for ever.
         """
-        signal.signal(number, signal.SIG_DFL)
-        threading.Timer(0, self._write_and_die, [number]).start()
-        threading.Timer(_MAX_SECONDS_TO_DIE, _die_of_signal, [number]).start()
+        number = signal.sigwait(_SIGNALS)
+        timer = threading.Timer(_MAX_SECONDS_TO_DIE, _die, [number])  # the reader may have stopped reading
+        timer.start()
+        with self._lock, suppress(OSError):
+            self._write_lines()
+        _die(number)
 
     def exit(self, code: int) -> NoReturn:
         """Ends the process with everything written, without waiting for requests in flight."""
         with self._lock:
             self.flush()
             os._exit(code)
-
-    def _write_and_die(self, number: int) -> None:
-        with self._lock:
-            with suppress(OSError):
-                self._write_lines()
-            _die_of_signal(number)
 
     def _write_lines(self) -> None:
         with self._lock:
@@ -94,8 +91,11 @@ class Output:
 def run(args: list[str] | None = None) -> NoReturn:
     """Runs one command of the Airbyte protocol, or `plan`, with the process's arguments unless others are given."""
     output = sys.stdout = Output()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, output.handle_signal)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows, where a process dies of a signal by itself
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        threading.Thread(target=output.die_of_signal, daemon=True).start()
     threading.Thread(target=output.flush_regularly, daemon=True).start()
     output.exit(execute(sys.argv[1:] if args is None else args))
 
@@ -157,6 +157,7 @@ def _find_temporary_directory() -> bool:
     return False
 
 
-def _die_of_signal(number: int) -> None:
+def _die(number: int) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # process 1 of a container does not die of a signal

@@ -134,14 +134,15 @@ class SourceDocebo(YamlDeclarativeSource):
         self._command = {"streams": fields}
         # Before its exit, Python waits for the CDK's threads, and these for somebody to take their records.
         threading._register_atexit(_abandon, weakref.ref(self))  # type: ignore[attr-defined]
-        shown: set[str] = set()
+        shown: set[tuple[str, str]] = set()
         try:
             for message in super().read(logger, self._config, catalog, state):
                 if message.trace and (error := message.trace.error):  # the CDK masks logs only
                     error.message = filter_secrets(error.message)
-                    if error.message in shown and error.message.startswith("Stream "):
+                    key = str(error.stream_descriptor), error.message
+                    if key in shown:
                         continue  # several parents of one stream have the same problem
-                    shown.add(error.message)
+                    shown.add(key)
                     error.internal_message = filter_secrets(error.internal_message or "")
                     error.stack_trace = filter_secrets(error.stack_trace or "") or None
                 yield message

@@ -156,5 +156,6 @@ def test_the_bug_report_asks_for_the_output_of_plan() -> None:
 
 
 def test_clean_removes_only_what_make_installed() -> None:
-    done = subprocess.run(["make", "--dry-run", "clean"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory", "--dry-run", "clean"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["rm", "-rf", ".venv", ".venv-tools", ".venv-example"]
