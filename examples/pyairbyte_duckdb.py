@@ -104,12 +104,13 @@ def found_command() -> str | None:
 
 def copy(config: dict[str, object], command: str, database: Path) -> None:
     """Reads all streams into the database, in place of what it held."""
-    source = airbyte.get_source("source-docebo", config=config, local_executable=command, streams="*")
+    source = airbyte.get_source("source-docebo", config=config, local_executable=command)
     try:
-        source.check()
-    except AirbyteConnectorCheckFailedError as refusal:
-        reason = (refusal.context or {}).get("failure_reason") or refusal.original_exception or refusal.message
+        source.check()  # before the streams are selected, which signs in, too
+    except AirbyteConnectorCheckFailedError as error:
+        reason = (error.context or {}).get("failure_reason") or error.original_exception or error.message
         sys.exit(f"The platform cannot be read: {reason}")
+    source.select_all_streams()
     with tempfile.TemporaryDirectory() as files, DuckDBCache(db_path=database, cache_dir=Path(files)) as cache:
         # PyAirbyte leaves the table of a stream without records as it was: missing, or full of an earlier read.
         cache.create_source_tables(source)

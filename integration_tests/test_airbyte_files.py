@@ -13,9 +13,9 @@ from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 from airbyte_cdk.test.models import ConnectorTestScenario
 from jsonschema import Draft7Validator
 
-from integration_tests.command import MANIFEST_STREAMS, STREAMS, Connector
+from integration_tests.command import STREAMS, Connector
 from integration_tests.comparison import assert_same_records
-from integration_tests.sandbox import Sandbox, Tenant
+from integration_tests.sandbox import MANIFEST_STREAMS, Sandbox, Tenant
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "integration_tests"

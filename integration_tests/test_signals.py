@@ -112,7 +112,7 @@ def test_as_process_1_it_exits_with_128_and_the_number(connector: Connector, arg
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8")
     os.kill(int(children), signal.SIGTERM)
     output, errors = process.communicate(timeout=20)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)  # as the kernel lets process 1 die, or not
     assert output.endswith(b"\n")
     assert errors == b""
 

@@ -145,7 +145,7 @@ class TestOutput:
         sent: list[tuple[int, int]] = []
         monkeypatch.setattr("source_docebo.run.os.kill", lambda *args: sent.append(args))
         with pytest.raises(Ended, match="143"):
-            run._die_of_signal(15)
+            run._die(15)
         assert sent == [(os.getpid(), 15)]
 
 
