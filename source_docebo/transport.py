@@ -108,7 +108,8 @@ def permanent_problem(error: OSError) -> str | None:
         )
     if "SOCKS" in text:
         return "The proxy is a SOCKS proxy, which this installation does not support. Set HTTPS_PROXY to an HTTP proxy."
-    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
+    busy = "Tunnel connection failed: 5" in text
+    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)) and not busy:
         return "The proxy cannot be reached. Check HTTPS_PROXY and HTTP_PROXY in the environment of the connector."
     if not isinstance(error, requests.RequestException) and "TLS" in text:
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")

@@ -194,6 +194,7 @@ class TestProblems:
             (requests.ConnectionError("Connection refused"), "the connection was refused"),
             (requests.ConnectionError("Connection reset by peer"), "the connection broke off"),
             (requests.exceptions.ChunkedEncodingError("TLS ended"), "the connection broke off"),
+            (requests.exceptions.ProxyError("Tunnel connection failed: 503 Busy"), "the connection broke off"),
         ],
     )
     def test_that_a_retry_may_help(self, error: OSError, problem: str) -> None:
