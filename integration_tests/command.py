@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 import threading
@@ -87,18 +88,46 @@ class Output:
 class Connector:
     """The command in one environment: `source-docebo` from a wheel, or what a container runs."""
 
-    def __init__(self, *command: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *command: str, environment: Mapping[str, str] | None = None, interpreter: str | None = None
+    ) -> None:
+        """`interpreter`: that of the environment, if runs to the end may be forks of one process (see forks.py)."""
         self.command = command
         self._environment = environment
+        self._interpreter = interpreter
+        self._forks: subprocess.Popen[str] | None = None
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 120) -> Output:
         """Runs it to its end. `environment` overrides single variables."""
+        if self._interpreter and environment is None:
+            return self._fork(arguments, timeout)
         process = self.start(*arguments, environment=environment)
         try:
             text, errors = process.communicate(timeout=timeout)
         finally:
             process.kill()
         return Output(process.returncode, text.decode(), errors.decode())
+
+    def _fork(self, arguments: Iterable[str], timeout: float) -> Output:
+        if self._forks is None:
+            script = [str(self._interpreter), str(Path(__file__).with_name("forks.py")), str(MOST_BYTES)]
+            self._forks = subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._forks.stdin
+        assert self._forks.stdout
+        with tempfile.TemporaryDirectory() as directory:
+            paths = {name: Path(directory, name) for name in ("output", "errors")}
+            for path in paths.values():
+                path.touch()
+            request = {"arguments": list(arguments), **{name: str(path) for name, path in paths.items()}}
+            print(json.dumps(request), file=self._forks.stdin, flush=True)
+            process_id = int(self._forks.stdout.readline())
+            timer = threading.Timer(timeout, os.kill, [process_id, signal.SIGKILL])
+            timer.start()
+            code = int(self._forks.stdout.readline())
+            timer.cancel()
+            if not timer.is_alive() and code == -signal.SIGKILL:
+                raise subprocess.TimeoutExpired("source-docebo", timeout)
+            return Output(code, *(path.read_text(encoding="utf-8") for path in paths.values()))
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Starts it, for a test that ends it early."""

@@ -27,7 +27,7 @@ def connector(tmp_path_factory: pytest.TempPathFactory) -> Connector:
     (packages,) = environment.glob("lib/python*/site-packages")
     # The dependencies come from the environment that runs the tests, the connector itself from the wheel.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    return Connector(str(environment / "bin" / "source-docebo"))
+    return Connector(str(environment / "bin" / "source-docebo"), interpreter=str(python))
 
 
 @pytest.fixture(scope="session")
