@@ -239,9 +239,12 @@ def test_large_records_take_bounded_memory(connector: Connector) -> None:
     """100 MB of descriptions, on pages that two streams need: neither is kept whole, nor read ahead without bound."""
     tenant = Tenant(seed=66, courses=1000, description_bytes=1_000_000)
     records: Counter[str] = Counter()
+    in_image = Connector(
+        *connector.command, environment={**os.environ, "MALLOC_ARENA_MAX": "2"}
+    )  # as the image sets it
     with (
         Sandbox(tenant) as sandbox,
-        connector.reading(sandbox.config("client_credentials"), ["courses", "sessions"]) as process,
+        in_image.reading(sandbox.config("client_credentials"), ["courses", "sessions"]) as process,
     ):
         assert process.stdout
         for line in process.stdout:
