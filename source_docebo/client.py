@@ -231,11 +231,11 @@ class Client:
 
 
 class BodyStore:
-    """Bodies of shared pages, until their own stream reads them: in memory, and beyond 32 MB in a temporary file."""
+    """Bodies of shared pages, until their own stream reads them: in memory, and beyond 8 MB in a temporary file."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._file: Any = SpooledTemporaryFile(max_size=32_000_000)  # noqa: SIM115
+        self._file: Any = SpooledTemporaryFile(max_size=8_000_000)  # noqa: SIM115
 
     def put(self, body: bytes) -> tuple[int, int] | bytes:
         """Where the body is kept: the body itself if there is no directory or space for a file."""

@@ -432,7 +432,7 @@ class TestBodyStore:
         assert [store.get(place) for place in reversed(places)] == [b"three", b"", b"one"]
         assert store.get(store.put(b"four")) == b"four"
 
-    @pytest.mark.parametrize(("size", "in_file"), [(32_000_000, False), (32_000_001, True)])
+    @pytest.mark.parametrize(("size", "in_file"), [(8_000_000, False), (8_000_001, True)])
     def test_goes_to_a_file_beyond_32_megabytes(self, size: int, in_file: bool) -> None:
         store = BodyStore()
         store.put(b"x" * size)
