@@ -36,6 +36,7 @@ HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": f"source-docebo {default_user_agent()}",
 }
+ABANDONED = "The read was abandoned."
 COMMAND = "__command"  # the field of the configuration in which the source tells about the running command
 
 _Result = TypeVar("_Result")
@@ -89,6 +90,7 @@ class Client:
         self._shared: dict[str, Future[Any]] = {}
         self._prefetched: dict[str, Future[Any]] = {}
         self._pending: set[Future[Any]] = set()
+        self._closed = False
         self.bodies = BodyStore()
         self._session = Session(self.workers)
         # Read once: requests looks through the environment for proxies and certificates at every request.
@@ -121,6 +123,8 @@ class Client:
         pages wait to be used. Shared pages are kept until the sync ends. `instead_of`: a page that is of no use.
         """
         with self._lock:
+            if self._closed:
+                raise transient_error(ABANDONED)
             future = self._shared.get(url) or self._prefetched.pop(url, None)
             if future is None or (instead_of is not None and future.done() and future.result() is instead_of):
                 future = self._submit(fetch, url)
@@ -144,9 +148,11 @@ class Client:
 
     def close(self) -> None:
         """Ends every wait for a page, so that an abandoned read does not keep the process alive."""
+        with self._lock:
+            self._closed = True
         for future in list(self._pending):
             with contextlib.suppress(InvalidStateError):
-                future.set_exception(transient_error("The read was abandoned."))
+                future.set_exception(transient_error(ABANDONED))
 
     def request(
         self,

@@ -75,7 +75,7 @@ class PageNumber(PaginationStrategy):
         return following
 
     def get_page_size(self) -> int | None:
-        """Records on a page, at most; None if Docebo is not told."""
+        """Records on a page, at most; None if requests do not say."""
         return self.page_size
 
 

@@ -1,16 +1,19 @@
 """How far a stream has come: its parents, those that could not be read, and whether it has failed."""
 
-from threading import Event, Lock
-from typing import Any
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, TypeVar
 
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, config_error, logger, transient_error
+from source_docebo.errors import config_error, logger, transient_error
 
 FEW_PARENTS = 3  # so many may have been deleted during a sync, or one in twenty
 SAME_FAILURES = 3  # are enough to know that all parents fail in the same way
 _MAX_LABELS = 5
+
+_Result = TypeVar("_Result")
 
 
 class StreamProgress:
@@ -26,17 +29,26 @@ class StreamProgress:
 
     def __init__(self, stream: str) -> None:
         self.failed = False
-        self.error: DoceboError | None = None  # why no request for a parent can succeed
-        self.succeeded = False  # a request was answered
-        self.token_accepted = Event()  # cleared while one request tries a new token for all
-        self.token_accepted.set()
+        self.succeeded = False  # a request for records was served
         self._stream = stream
+        self._first = Lock()
         self._lock = Lock()
         self._found = 0
         self._read = 0
         self._all_found = False
         self._gone: list[str] = []
         self._unreadable: list[str] = []
+
+    def request(self, send: Callable[[], _Result]) -> _Result:
+        """
+        What `send` returns. Until a request of the stream succeeds, they are sent one at a time: where all must fail,
+        few of them show it.
+        """
+        if not self.succeeded:
+            with self._first:
+                if not self.succeeded:
+                    return send()
+        return send()
 
     def fail(self) -> bool:
         """Marks the stream as failed, so that it sends no further requests. False if another parent's records did."""

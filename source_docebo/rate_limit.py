@@ -4,6 +4,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from threading import Condition, Lock
 
 import requests
@@ -62,9 +63,8 @@ class RateLimitGate:
 
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
-        self._queue = Condition()
-        self._waiting: deque[object] = deque()  # a condition alone keeps no order
-        self._turn_taken = False
+        self._queue = _FairLock()
+        self._lock = Lock()
         self._limited_since: float | None = None
         self._resume_at = 0.0
         self._probes = 0
@@ -79,15 +79,12 @@ class RateLimitGate:
         alone, refused, served, limited = 0, False, 0, 0
         queued = self._limited_since is not None
         while True:
-            if queued:
-                self._await_turn()
-            response = None
-            try:
+            with self._queue if queued else nullcontext():
+                pause = self._resume_at - time.monotonic() if queued and self._limited_since is not None else 0.0
+                if pause > 0:
+                    self._wait(pause, f"{LIMIT_USED_UP} (429).")
                 response = send()
-            finally:
-                with self._queue:
-                    if queued:
-                        self._end_turn()
+                with self._lock:
                     if response is not None and response.status_code == 429:
                         self._close(response, probed=queued)
                     elif response is not None:
@@ -103,25 +100,6 @@ class RateLimitGate:
                 if alone >= MAX_RATE_LIMITED_ALONE:
                     raise transient_error(f"{only_this} Sync again later; if it goes on, ask Docebo's support.")
                 self._wait(backoff_seconds(alone - 1, MAX_PROBE_INTERVAL_SECONDS), only_this)
-
-    def _await_turn(self) -> None:
-        with self._queue:
-            self._waiting.append(place := object())
-            self._queue.wait_for(lambda: not self._turn_taken and self._waiting[0] is place)
-            self._waiting.popleft()
-            self._turn_taken = True
-            pause = 0.0 if self._limited_since is None else self._resume_at - time.monotonic()
-        try:
-            if pause > 0:
-                self._wait(pause, f"{LIMIT_USED_UP} (429).")
-        except BaseException:
-            with self._queue:
-                self._end_turn()
-            raise
-
-    def _end_turn(self) -> None:
-        self._turn_taken = False
-        self._queue.notify_all()
 
     def _close(self, response: requests.Response, probed: bool) -> None:
         """After a 429: nobody sends until the next probe. Raises DoceboError if that has gone on for three hours."""
@@ -143,6 +121,24 @@ class RateLimitGate:
         if first or probed:
             elapsed_text, pause_text = _duration(elapsed), _duration(pause)
             logger.info("%s (429) for %s; retrying in %s.", LIMIT_USED_UP, elapsed_text, pause_text)
+
+
+class _FairLock:
+    """A lock that is given in the order in which it was asked for. That of `threading` has none."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._tickets = self._turn = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            ticket, self._tickets = self._tickets, self._tickets + 1
+            self._changed.wait_for(lambda: self._turn == ticket)
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._turn += 1
+            self._changed.notify_all()
 
 
 def backoff_seconds(failures: int, longest: float) -> float:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,7 +14,7 @@ from airbyte_cdk.sources.declarative.requesters.request_options import Interpola
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import StreamSlice
 
-from source_docebo.authenticator import MAX_REJECTED, AccessToken, SharedTokenAuthenticator
+from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
 from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
 from source_docebo.errors import DoceboError, config_error, transient_error
 from source_docebo.progress import StreamProgress, parent_key, parent_keys
@@ -22,7 +22,6 @@ from source_docebo.responses import Page, PageToken, content_type, error_message
 
 MAX_REJECTIONS = 10  # of one request: each token may be revoked while it is under way
 MAX_PREFETCHED_BYTES = 16_000_000  # of each list
-TOKEN_TRIAL_SECONDS = 60.0
 
 LogFormatter = Callable[[requests.Response], Any]
 
@@ -99,7 +98,7 @@ class DoceboRequester(HttpRequester):
         following = {_numbered(list_url, n): replace(token, number=n) for n in range(token.number + 1, last + 1)}
         page = None
         try:
-            page = self._page(url, token, following, stream_slice, log_formatter)
+            page = self.progress.request(lambda: self._page(url, token, following, stream_slice, log_formatter))
         except DoceboError:
             if not self.progress.fail():
                 return None  # another parent of this stream has said why
@@ -184,50 +183,41 @@ class DoceboRequester(HttpRequester):
         return Page([])
 
 
+@dataclass
 class PageRequest:
     """One request for a page, from its first try to its last. In order, a page is held against those before it, too."""
 
-    def __init__(
-        self,
-        requester: DoceboRequester,
-        url: str,
-        token: PageToken,
-        in_order: bool,
-        of_parent: bool,
-        log_formatter: LogFormatter | None,
-    ) -> None:
-        self.body = b""
-        self._requester, self._url, self._token, self._in_order = requester, url, token, in_order
-        self._of_parent, self._log_formatter = of_parent, log_formatter
-        self._max_tries = 1 + int(requester.error_handler.max_retries or 0)
-        self._result: Page | Unreadable = Page([])
-        self._access_token, self._sent_at = "", 0.0
-        self._rejections = 0  # of access tokens
-        self._accepted_before = 0  # requests of the sync, when the first of them was rejected
-        self._rejection = ""  # its message
-        self._suspect = "", 0.0  # a token that was rejected although it may be alive, and when
-        self._problems = 0  # with pages
-        self._tries_token = False  # for the other requests of the stream
+    requester: "DoceboRequester"
+    url: str
+    token: PageToken
+    in_order: bool
+    of_parent: bool
+    log_formatter: LogFormatter | None
+    body: bytes = b""
+    _result: Page | Unreadable = field(default_factory=lambda: Page([]))
+    _access_token: str = ""
+    _sent_at: float = 0.0
+    _rejections: int = 0  # of access tokens
+    _accepted_before: int = 0  # requests of the sync, when the first of them was rejected
+    _rejection: str = ""  # its message
+    _suspect: tuple[str, float] = ("", 0.0)  # a token that was rejected although it may be alive, and when
+    _problems: int = 0  # with pages
+
+    def __post_init__(self) -> None:
+        self._max_tries = 1 + int(self.requester.error_handler.max_retries or 0)
 
     def send(self) -> Page | Unreadable:
         """The page, or why there is none. Raises DoceboError if retrying does not help."""
-        requester, progress = self._requester, self._requester.progress
+        requester, progress = self.requester, self.requester.progress
         backoff = requester.error_handler.backoff_time
-        try:
-            response = requester.client.request(
-                self._prepare,
-                self._judge,
-                RetryPolicy(self._max_tries, lambda tries: backoff(None, tries) or 0.0),
-                self._describe,
-            )
-        except DoceboError as error:
-            progress.error = progress.error or (error if self._tries_token and self._of_parent else None)
-            raise
-        finally:
-            if self._tries_token:
-                progress.token_accepted.set()
+        response = requester.client.request(
+            self._prepare,
+            self._judge,
+            RetryPolicy(self._max_tries, lambda tries: backoff(None, tries) or 0.0),
+            self._describe,
+        )
         self.body = response.content
-        if log_formatter := self._log_formatter:
+        if log_formatter := self.log_formatter:
             requester.authenticator.message_repository.log_message(Level.DEBUG, lambda: log_formatter(response))
         if isinstance(self._result, Page):
             progress.succeeded = True
@@ -235,42 +225,38 @@ class PageRequest:
         return self._result
 
     def _prepare(self) -> Attempt:
-        progress, authenticator = self._requester.progress, self._requester.authenticator
-        if not self._tries_token:
-            progress.token_accepted.wait(TOKEN_TRIAL_SECONDS)
-        if progress.error:
-            raise progress.error
-        if progress.failed and self._of_parent:
-            raise transient_error(f"Stream {self._requester.name} has failed.")
+        progress, authenticator = self.requester.progress, self.requester.authenticator
+        if progress.failed and self.of_parent:
+            raise transient_error(f"Stream {self.requester.name} has failed.")
         if authenticator.shared_token.was_accepted_after(*self._suspect):
             raise config_error(self._describe(self._rejection))
         self._access_token = token = authenticator.get_access_token()
         self._sent_at = time.monotonic()
-        request = requests.Request("GET", self._url, headers={**HEADERS, "Authorization": f"Bearer {token}"})
+        request = requests.Request("GET", self.url, headers={**HEADERS, "Authorization": f"Bearer {token}"})
         return Attempt(request, lambda: authenticator.shared_token.is_valid(token))
 
     def _judge(self, response: requests.Response) -> ErrorResolution:
         if response.ok:
             return self._judge_page(response)
-        resolution = self._requester.judge_error(response)
+        resolution = self.requester.judge_error(response)
         message = resolution.error_message or ""
         if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
             return self._judge_rejection(resolution, message)
         gone = resolution.response_action == ResponseAction.IGNORE
-        if gone or (resolution.response_action == ResponseAction.FAIL and self._of_parent):
+        if gone or (resolution.response_action == ResponseAction.FAIL and self.of_parent):
             self._result = Unreadable(message, gone)
             return ErrorResolution(ResponseAction.IGNORE)
         return resolution
 
     def _judge_page(self, response: requests.Response) -> ErrorResolution:
         try:
-            self._result = page = Page.parse(response.content, self._requester.primary_key)
+            self._result = page = Page.parse(response.content, self.requester.primary_key)
         except ValueError:
             size = len(response.content)
             problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
         else:
             last_try = self._problems >= self._max_tries - 1
-            problem = self._token.problem(page, last_try) if self._in_order else self._token.mismatch(page)
+            problem = self.token.problem(page, last_try) if self.in_order else self.token.mismatch(page)
         self._problems += 1
         if problem:
             return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)
@@ -278,30 +264,25 @@ class PageRequest:
 
     def _judge_rejection(self, resolution: ErrorResolution, message: str) -> ErrorResolution:
         """
-        Of a token (401). The first time, another is tried; until its stream has had a response, by one request for all.
-        Then it may be the path that is at fault: that shows if the token is accepted for a later request.
+        Of a token (401). The first time, another is tried. Then it may be the path that is at fault: that shows if the
+        token is accepted for a later request.
         """
-        progress, shared = self._requester.progress, self._requester.authenticator.shared_token
-        if progress.token_accepted.is_set() and not progress.succeeded:
-            progress.token_accepted.clear()
-            self._tries_token = True
+        shared = self.requester.authenticator.shared_token
         self._rejections += 1
         self._rejection = message
+        alone = shared.accepted == self._accepted_before  # nothing else was accepted meanwhile
         if self._rejections == 1:
             self._accepted_before = shared.accepted
-        elif self._rejections >= MAX_REJECTIONS or (self._rejections > MAX_REJECTED and self._is_alone(shared)):
+        elif self._rejections >= MAX_REJECTIONS or (self._rejections > MAX_REJECTED and alone):
             return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, message)
         elif shared.accepted and self._suspect[0] != self._access_token:
             self._suspect = self._access_token, time.monotonic()
             return ErrorResolution(ResponseAction.RETRY, FailureType.config_error, message)
-        shared.reject(self._access_token, self._requester.name, message)
+        shared.reject(self._access_token, self.requester.name, message)
         return resolution
 
-    def _is_alone(self, shared: AccessToken) -> bool:
-        return shared.accepted == self._accepted_before
-
     def _describe(self, problem: str) -> str:
-        return f"Stream {self._requester.name}: {problem} ({request_label(self._url)})"
+        return f"Stream {self.requester.name}: {problem} ({request_label(self.url)})"
 
 
 def _quoted(stream_slice: StreamSlice | None) -> StreamSlice | None:

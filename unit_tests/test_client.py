@@ -384,7 +384,13 @@ class TestPages:
             time.sleep(0.01)
         assert not client._pending
         client.close()
-        assert client.page("1", (), lambda url: "late", share=True) == "1"
+        assert client._shared["1"].result() == "1"
+
+    def test_no_page_is_requested_afterwards(self) -> None:
+        client = Client(config())
+        client.close()
+        with pytest.raises(DoceboError, match=r"^The read was abandoned\.$"):
+            client.page("1", (), lambda url: url, share=True)
 
 
 class TestSync:

@@ -1,5 +1,9 @@
 """How far a stream has come: when parents that are gone or cannot be read fail it, and with which message."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
+
 import pytest
 from airbyte_cdk.sources.types import StreamSlice
 
@@ -29,6 +33,36 @@ def test_is_one_for_all_components_of_a_stream() -> None:
     members = StreamProgress.of(client, "members")
     assert StreamProgress.of(client, "members") is members
     assert StreamProgress.of(client, "users") is not members
+
+
+class TestFirstRequest:
+    def test_until_one_succeeds_requests_are_sent_one_at_a_time(self) -> None:
+        made, under_way, most, lock = StreamProgress("members"), 0, 0, Lock()
+
+        def send() -> None:
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            time.sleep(0.005)
+            with lock:
+                under_way -= 1
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: made.request(send), range(8)))
+        assert most == 1
+
+    def test_then_the_others_follow_together(self) -> None:
+        made, together = StreamProgress("members"), Barrier(8, timeout=10)
+
+        def send() -> None:
+            if made.succeeded:
+                together.wait()
+            made.succeeded = True
+
+        with ThreadPoolExecutor(9) as pool:
+            list(pool.map(lambda _: made.request(send), range(9)))
+        assert not together.broken
 
 
 class TestGone:
