@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from unit_tests.builders import PageBuilder, Platform, error_response, page_with, read, token_response
+from unit_tests.builders import PageBuilder, Platform, Response, error_response, page_with, read, token_response
 
 COURSES = "learn/v1/courses"
 GROUPS = "audiences/v1/audience"
@@ -401,29 +401,27 @@ class TestSharedParents:
         (warning,) = output.warnings()
         assert f"{GROUPS}/{missing}/users" in warning
 
-    def test_401_for_every_parent_fails_the_stream(self, docebo: Platform) -> None:
+    @pytest.mark.parametrize(
+        ("response", "requests", "failure_type", "words"),
+        [
+            (error_response(401, "No"), 4, "config_error", "access tokens"),
+            (error_response(403, "No"), 3, "config_error", "(403)"),
+            (error_response(404, "No"), 4, "config_error", "404 for every request"),
+            (error_response(500, "No"), 8, "transient_error", "Tried 8 times"),
+            (Response("<html>"), 8, "transient_error", "holds no list of records"),
+        ],
+    )
+    def test_where_every_parent_must_fail_a_few_requests_show_it(
+        self, docebo: Platform, response: Response, requests: int, failure_type: str, words: str
+    ) -> None:
         docebo.issues(*(token_response(str(number)) for number in range(20)))
-        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(10)))
-        for number in range(10):
-            docebo.responds(f"{GROUPS}/{number}/users", error_response(401, "No"))
+        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(20)))
+        for number in range(20):
+            docebo.responds(f"{GROUPS}/{number}/users", response)
 
         output = read("groups", "group_members")
 
-        ((failure_type, message),) = output.errors()
-        assert failure_type.value == "config_error"
-        assert "access tokens" in message
+        assert [(failure.value, words in message) for failure, message in output.errors()] == [(failure_type, True)]
         assert output.is_incomplete("group_members")
-        assert len(docebo.paths_requested) < 8
-
-    def test_404_for_every_parent_fails_the_stream(self, docebo: Platform) -> None:
-        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(10)))
-        for number in range(10):
-            docebo.responds(f"{GROUPS}/{number}/users", error_response(404, "Not found"))
-
-        output = read("group_members")
-
-        assert output.is_incomplete("group_members")
-        failure_type, message = output.errors()[0]
-        assert failure_type.value == "config_error"
-        assert "group_members" in message
-        assert "404" in message
+        assert output.is_complete("groups")
+        assert sum(path.endswith("/users") for path in docebo.paths_requested) == requests
