@@ -88,13 +88,13 @@ class TestRetries:
     def test_five_minutes(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         assert MAX_RETRYING_SECONDS == 300
         mocker.get(URL, status_code=500)
-        _, message = error(Client(config()), RetryPolicy(1000, lambda _: 60.0))
+        _, message = error(Client(config()), RetryPolicy(1000, lambda _: 61.0))
         assert "Tried 5 times." in message
-        assert clock.slept == 240
+        assert clock.slept == 244
 
     def test_busy_time_counts(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         def respond(_: Any, context: Any) -> str:
-            clock.sleep(99)
+            clock.sleep(100)
             context.status_code = 500
             return ""
 
@@ -125,7 +125,7 @@ class TestRetries:
         mocker.get(URL, status_code=503, headers={"Retry-After": "200"})
         error(Client(config()), EIGHT)
         assert len(mocker.request_history) == 8
-        assert clock.slept == pytest.approx(7 * 200, abs=0.1)
+        assert clock.slept == 7 * 200
 
     def test_another_token_costs_no_try_and_no_time(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, [{"status_code": 401}] * 20 + [{"status_code": 200}])
@@ -178,7 +178,7 @@ class TestDeadline:
         client = Client(config(__command={"deadline_seconds": 1000}))
         clock.sleep(1000 - left)
         request(client)
-        assert mocker.last_request.timeout == pytest.approx(timeout, abs=0.1)
+        assert mocker.last_request.timeout == pytest.approx(timeout)
         assert CONNECT_TIMEOUT_SECONDS == 10
 
     def test_a_page_that_does_not_come_in_time_fails(self, clock: Time) -> None:
