@@ -126,10 +126,9 @@ if sys.argv[3] == "close":
             files(config=slow.config("client_credentials"), catalog=catalog(["users", "sessions"])) as path,
         ):
             arguments = [f"{path}/config.json", f"{path}/catalog.json", ending]
-            started = time.monotonic()
             done = subprocess.run(
                 [python, "-c", script, *arguments], capture_output=True, text=True, timeout=60, cwd=path
             )
             assert done.returncode == 0, done.stderr
             assert "Traceback" not in done.stderr
-            assert time.monotonic() - started < 10
+            assert len(slow.requests) < 75  # of 150

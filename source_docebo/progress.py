@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
 from source_docebo.errors import config_error, logger, transient_error
+from source_docebo.responses import Page
 
 FEW_PARENTS = 3  # so many may have been deleted during a sync, or one in twenty
 SAME_FAILURES = 3  # are enough to know that all parents fail in the same way
 _MAX_LABELS = 5
-
-_Result = TypeVar("_Result")
 
 
 class StreamProgress:
@@ -39,7 +38,7 @@ class StreamProgress:
         self._gone: list[str] = []
         self._unreadable: list[str] = []
 
-    def request(self, send: Callable[[], _Result]) -> _Result:
+    def request(self, send: Callable[[], Page]) -> Page:
         """
         What `send` returns. Until a request of the stream succeeds, they are sent one at a time: where all must fail,
         few of them show it.

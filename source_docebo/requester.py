@@ -187,7 +187,7 @@ class DoceboRequester(HttpRequester):
 class PageRequest:
     """One request for a page, from its first try to its last. In order, a page is held against those before it, too."""
 
-    requester: "DoceboRequester"
+    requester: DoceboRequester
     url: str
     token: PageToken
     in_order: bool

@@ -20,7 +20,15 @@ import requests
 from aiohttp import web
 
 from integration_tests.sandbox.faults import HTML, Fault, error_response
-from integration_tests.sandbox.tenant import BRANCHES_BELOW, CHILDREN, COURSES_PER_REQUEST, PAGE_SIZE, List, Tenant
+from integration_tests.sandbox.tenant import (
+    BRANCHES_BELOW,
+    CHILDREN,
+    COURSES_PER_REQUEST,
+    NEW_LISTS,
+    PAGE_SIZE,
+    List,
+    Tenant,
+)
 
 DEFAULT_PAGE_SIZE = 20
 MOST_REQUESTS = 100_000  # so that a list without end, read without end, does not take the machine
@@ -50,6 +58,7 @@ ROUTES: tuple[tuple[str, str], ...] = (
     ("sessions", r"course/v1/courses/([^/]+)/sessions"),
     ("user_fields", r"manage/v1/user_fields"),
     ("users", r"manage/v1/user"),
+    *((name, re.escape(path)) for name, (path, _) in NEW_LISTS.items()),
 )
 # Where unknown paths get Docebo's own 404; elsewhere they get the front end's.
 API = re.compile(r"/(oauth2|[a-z]+/v1)/")

@@ -6,7 +6,7 @@ comes from tables of pairs, so that a test knows the expected records without ru
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,17 +89,25 @@ CHILDREN = {
 DEFINITIONS = {"course_details": "course_fields", "users": "user_fields"}
 
 
-def manifest_streams() -> tuple[str, ...]:
-    """The names of the streams that the manifest lists, sorted."""
+def manifest_streams() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The path and the schema of each stream that the manifest lists, sorted by its name."""
     manifest = yaml.load(MANIFEST.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    defined = manifest["definitions"]["streams"]
-    names = (defined[reference.rpartition("/")[2]]["$parameters"]["name"] for reference in manifest["streams"])
-    return tuple(sorted(names))
+    names = sorted(reference.rpartition("/")[2] for reference in manifest["streams"])
+    paths = {name: manifest["definitions"]["streams"][name]["$parameters"]["path"] for name in names}
+    return {name: (paths[name], manifest["schemas"][name]) for name in names}
 
 
-MANIFEST_STREAMS = manifest_streams()
+_DECLARED = manifest_streams()
+MANIFEST_STREAMS = tuple(_DECLARED)
+# Lists that have no data set of their own here yet: a few records, with the fields that the schema declares.
+NEW_LISTS = {
+    name: declared
+    for name, declared in _DECLARED.items()
+    if name not in {*LISTS, *CHILDREN, "course_enrollments"} and "{{" not in declared[0]
+}
+NEW_LIST_RECORDS = 3
 # What tests read by default: a stream that the sandbox does not serve is left to tests of its own.
-STREAMS = tuple(name for name in MANIFEST_STREAMS if name in {*LISTS, *CHILDREN, "course_enrollments"})
+STREAMS = tuple(name for name in MANIFEST_STREAMS if name in {*LISTS, *CHILDREN, *NEW_LISTS, "course_enrollments"})
 
 # An additional field's value as it is sent and as it must be emitted. A dropdown sends the label of an option.
 FIELD_VALUES: tuple[tuple[Any, str | None], ...] = (
@@ -241,6 +249,7 @@ class Tenant:
             "course_details": courses,
             "course_fields": course_fields,
             "user_fields": user_fields,
+            **dict.fromkeys(NEW_LISTS, NEW_LIST_RECORDS),
         }
         self._averages = {
             "course_learning_objects": objects_per_course,
@@ -325,7 +334,7 @@ class Tenant:
     def minimum_requests(self, streams: Iterable[str] | None = None) -> int:
         """The minimum number of requests that read these streams (all by default), one token included."""
         wanted = set(STREAMS if streams is None else streams)
-        lists = {stream for stream in wanted if stream in LISTS}
+        lists = wanted & {*LISTS, *NEW_LISTS}
         lists |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
         lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
@@ -350,6 +359,8 @@ class Tenant:
             return List(self._enrollment_index[0][-1] + self._added_enrollments, self._enrollment)
         if stream == "learning_plan_enrollments":
             return _joined([self._plan_enrollments(plan) for plan in range(self.sizes["learning_plans"])])
+        if stream in NEW_LISTS:
+            return List(self.sizes[stream], lambda number: _by_schema(NEW_LISTS[stream][1], number))
         return List(self.sizes[stream], self._named(stream, getattr(self, f"_{stream}")))
 
     def child(self, stream: str, parent: int) -> List:
@@ -397,7 +408,7 @@ class Tenant:
     def _parts(self, stream: str) -> Iterator[List]:
         if stream == "course_enrollments":
             yield self.course_enrollments(self.course_ids())
-        elif stream in LISTS:
+        elif stream in LISTS or stream in NEW_LISTS:
             yield self.list_of(stream)
         else:
             for parent in range(self.sizes[CHILDREN[stream][0]]):
@@ -806,6 +817,13 @@ def course_field_id(number: int) -> int:
 def field_value(number: int, field: int) -> tuple[Any, str | None]:
     """The value of an additional field, as it is sent and as it must be emitted."""
     return FIELD_VALUES[(number + field * 3) % len(FIELD_VALUES)]
+
+
+def _by_schema(schema: Mapping[str, Any], number: int) -> Record:
+    """A record with the key that the schema requires, and null in every other field."""
+    fields = schema["properties"]
+    values = {name: number + 1 if "integer" in fields[name]["type"] else f"key-{number}" for name in schema["required"]}
+    return Record(number).same(**dict.fromkeys(fields)).same(**values)
 
 
 def without_nulls(record: Any) -> Any:
