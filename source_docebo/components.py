@@ -137,7 +137,9 @@ class SchemaNormalizer(TypeTransformer):
         try:
             normalizer.normalize(record)
         except (MissingKeyError, InexactKeyError) as error:
-            problem = "a record has no key" if isinstance(error, MissingKeyError) else "a record's key is no integer"
+            problem = (
+                "a record has no key" if isinstance(error, MissingKeyError) else "a record's key is not an integer"
+            )
             StreamProgress.of(self._client, self.name).fail()
             raise system_error(
                 f"Stream {self.name}: {problem}, the field {error}. It has the fields {', '.join(sorted(record))}. "

@@ -161,6 +161,18 @@ class TestRetries:
         assert [record.getMessage() for record in caplog.records] == ["Users: Status 500. Retrying in 2.0 seconds."]
 
 
+class TestSettings:
+    def test_of_the_environment(self, mocker: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/certificates.pem")
+        mocker.get(URL)
+        request(Client(config()))
+        sent = mocker.last_request
+        assert sent.proxies["https"] == "http://proxy.example:3128"
+        assert sent.verify == "/certificates.pem"
+        assert sent.stream is False
+
+
 class TestDeadline:
     def test_no_retry_goes_beyond_it(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, status_code=500)
@@ -386,6 +398,9 @@ class TestPages:
         client.close()
         assert client._shared["1"].result() == "1"
 
+    def test_no_thread_keeps_the_process_alive(self) -> None:
+        assert Client(config()).page("1", (), lambda _: threading.current_thread().daemon, share=False) is True
+
     def test_no_page_is_requested_afterwards(self) -> None:
         client = Client(config())
         client.close()
@@ -400,6 +415,7 @@ class TestSync:
         used = config()
         first = Client.of(used)
         assert Client.of({**used}) is first
+        assert Client.of(dict(reversed(used.items()))) is first
         assert Client.of({**used, "id": "another"}) is not first
         monkeypatch.setenv("REQUEST_CACHE_PATH", "/another/command")
         assert Client.of(used) is not first

@@ -173,7 +173,10 @@ class TestGate:
         with pytest.raises(DoceboError, match=r"rate limited every request for 180 minutes \(429\)") as raised:
             gate.send(sends(response(429, Retry_After=seconds)), True)
         assert raised.value.failure_type.value == "transient_error"
-        assert "calls_per_hour" in str(raised.value)
+        assert str(raised.value) == (
+            "Docebo has rate limited every request for 180 minutes (429): its limit of about 1,000 requests per hour "
+            "and IP address is used up. Sync less often, set calls_per_hour, or ask Docebo for a higher limit."
+        )
         assert clock.now - 1000 == MAX_RATE_LIMITED_SECONDS == 3 * 3600
 
     def test_a_token_does_not_open_the_gate(self, clock: Clock) -> None:
@@ -261,8 +264,12 @@ class TestGate:
             gate._served += 11  # others, meanwhile
             return response(429)
 
-        with pytest.raises(DoceboError, match=r"this request \(429\) although it serves others") as raised:
+        with pytest.raises(DoceboError) as raised:
             gate.send(send, True)
+        assert str(raised.value) == (
+            "Docebo rate limits this request (429) although it serves others. Sync again later; if it goes on, ask "
+            "Docebo's support."
+        )
         assert raised.value.failure_type.value == "transient_error"
         assert count == 1 + MAX_RATE_LIMITED_ALONE == 9
         waits = [wait for wait, problem in zip(clock.waits, clock.problems, strict=True) if "serves others" in problem]
@@ -285,6 +292,13 @@ class TestGate:
 
         gate.send(send, True)
         assert any("serves others" in problem for problem in clock.problems) == alone
+
+    def test_counts_what_was_served_and_limited(self, clock: Clock) -> None:
+        gate = RateLimitGate(clock.wait)
+        for _ in range(3):
+            gate.send(sends(200), True)
+        gate.send(sends(429, 429, 500), True)
+        assert (gate._served, gate._limited) == (4, 2)
 
     def test_is_not_alone_at_its_first_429(self, clock: Clock) -> None:
         gate = RateLimitGate(clock.wait)
@@ -317,5 +331,6 @@ def test_backoff_is_a_little_less_at_random(monkeypatch: pytest.MonkeyPatch) -> 
     drawn = [backoff_seconds(3, 110) for _ in range(200)]
     assert 6.4 <= min(drawn) < 6.8
     assert 7.6 < max(drawn) <= 8
+    assert max(backoff_seconds(10**6, 1000) for _ in range(200)) <= 2**7
     assert max(backoff_seconds(10**6, 110) for _ in range(100)) <= 110
     assert min(backoff_seconds(10**6, 110) for _ in range(100)) >= 88

@@ -13,7 +13,15 @@ from requests_mock import ANY
 from source_docebo.errors import DoceboError
 from source_docebo.requester import MAX_PREFETCHED_BYTES, MAX_REJECTIONS, DoceboRequester, SharedPage
 from source_docebo.responses import Page, PageToken
-from unit_tests.builders import PageBuilder, Platform, Response, error_response, page_with, token_response
+from unit_tests.builders import (
+    PLATFORM,
+    PageBuilder,
+    Platform,
+    Response,
+    error_response,
+    page_with,
+    token_response,
+)
 from unit_tests.conftest import Time
 
 USERS = "manage/v1/user"
@@ -33,6 +41,17 @@ def partition(**key: Any) -> StreamSlice:
 
 def send(made: DoceboRequester, token: PageToken | None = None, key: StreamSlice | None = None) -> Page | None:
     return made.send_request(stream_slice=key, request_params={"page": token, "page_size": 200})
+
+
+def rejects(docebo: Platform, meanwhile: Callable[[], None]) -> None:
+    """Each request for users is rejected (401), and something happens meanwhile."""
+
+    def respond(_: Any, context: Any) -> dict[str, Any]:
+        meanwhile()
+        context.status_code = 401
+        return {"message": "No"}
+
+    docebo._mocker.get(f"{PLATFORM}/{USERS}", json=respond)
 
 
 class TestRequest:
@@ -109,7 +128,10 @@ class TestPages:
         for number in (1, 2):
             assert send(made, PageToken(number)).records == [{"user_id": 1, "name": "a\ufffd"}]
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert warning.startswith("Stream users: a response is not valid JSON (GET /manage/v1/user, page 1).")
+        assert warning == (
+            "Stream users: a response is not valid JSON (GET /manage/v1/user, page 1). Characters that cannot be read "
+            "were replaced by U+FFFD, numbers by null. Logged once for each stream."
+        )
 
     def test_no_list_of_records(self, docebo: Platform, build: Build) -> None:
         docebo.responds(USERS, Response("<html>", headers={"Content-Type": "text/html; charset=utf-8"}))
@@ -162,14 +184,18 @@ class TestPrefetch:
             send(made, PageToken(2, page_count=4))
         assert made.client._prefetched == {}
 
-    def test_the_connector_builder_gets_one_page_at_a_time_and_sees_each(self, docebo: Platform, build: Build) -> None:
+    def test_the_connector_builder_gets_one_page_at_a_time_and_sees_each(
+        self, docebo: Platform, build: Build, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         docebo.serves_pages(USERS, *(page_with({"user_id": number}).page(number, of=3) for number in (1, 2, 3)))
         made, logged = requester(build("users")), []
-        params = {"page": PageToken(1, page_count=3)}
-        made.send_request(request_params=params, log_formatter=lambda response: logged.append(response.url) or {})
+        repository = made.authenticator.message_repository
+        monkeypatch.setattr(repository, "log_message", lambda level, message: logged.append((level.name, message())))
+        made.send_request(
+            request_params={"page": PageToken(1, page_count=3)}, log_formatter=lambda response: response.url
+        )
         assert made.client._prefetched == {}
-        list(made.authenticator.message_repository.consume_queue())
-        assert logged == ["https://acme.docebosaas.com/manage/v1/user?page=1"] or logged == []
+        assert logged == [("DEBUG", "https://acme.docebosaas.com/manage/v1/user?page=1")]
 
 
 class TestShared:
@@ -202,6 +228,23 @@ class TestShared:
         assert isinstance(page, SharedPage)
         assert (page.body is not None) == kept
 
+    def test_a_shared_page_that_contradicts_those_before_is_replaced_for_all(
+        self, docebo: Platform, build: Build
+    ) -> None:
+        empty, right = page_with().page(2, of=2).build(), page_with({"uuid": "b"}).page(2, of=2).build()
+        docebo.responds(GROUPS, empty, right)
+        made = requester(build("groups"))
+        for _ in range(2):
+            token = PageToken(2, page_count=2, total_count=400, received=200, largest=200)
+            assert send(made, token).records == [{"uuid": "b"}]
+        assert len(docebo.requests_for(GROUPS)) == 2
+
+    def test_a_whole_page_has_the_fingerprint_of_its_keys(self, docebo: Platform, build: Build) -> None:
+        docebo.serves(GROUPS, {"uuid": "a", "name": "x"})
+        made = requester(build("groups"))
+        expected = Page.parse(b'{"data": [{"uuid": "a", "name": "y"}]}', ["uuid"]).fingerprint
+        assert send(made, PageToken()).fingerprint == expected
+
 
 class TestErrors:
     @pytest.mark.parametrize(
@@ -210,17 +253,17 @@ class TestErrors:
             ("users", 401, {"message": "x"}, "REFRESH_TOKEN_THEN_RETRY", "config_error", "access tokens"),
             ("users", 401, "<html>", "REFRESH_TOKEN_THEN_RETRY", "config_error", "access tokens"),
             ("users", 403, {"message": "x"}, "FAIL", "config_error", "not allowed to read this (403)"),
-            ("users", 403, "<html>", "RETRY", None, "a firewall, returned 403 (application/json)."),
+            ("users", 403, "<html>", "RETRY", "transient_error", "a firewall, returned 403 (application/json)."),
             ("users", 404, {"message": "x"}, "FAIL", "config_error", "does not serve it (404)"),
-            ("users", 404, "<html>", "RETRY", None, "a firewall, returned 404"),
+            ("users", 404, "<html>", "RETRY", "transient_error", "a firewall, returned 404"),
             ("users", 400, {"message": "Odd"}, "FAIL", "system_error", "status 400. Docebo says: Odd"),
-            ("users", 400, "<html>", "RETRY", None, "in front of Docebo"),
-            ("users", 408, "<html>", "RETRY", None, "overloaded"),
+            ("users", 400, "<html>", "RETRY", "transient_error", "in front of Docebo"),
+            ("users", 408, "<html>", "RETRY", "transient_error", "overloaded"),
             ("users", 425, "<html>", "RETRY", None, "overloaded"),
-            ("users", 500, "<html>", "RETRY", None, "overloaded"),
-            ("users", 507, {"message": "Full"}, "RETRY", None, "status 507. Docebo says: Full"),
+            ("users", 500, "<html>", "RETRY", "transient_error", "overloaded"),
+            ("users", 507, {"message": "Full"}, "RETRY", "transient_error", "status 507. Docebo says: Full"),
             ("group_members", 404, {"message": "x"}, "IGNORE", None, "returned 404"),
-            ("group_members", 404, "<html>", "RETRY", None, "in front of Docebo"),
+            ("group_members", 404, "<html>", "RETRY", "transient_error", "in front of Docebo"),
             ("sessions", 400, {"message": "Course does not have sessions"}, "SUCCESS", None, ""),
         ],
     )
@@ -248,14 +291,34 @@ class TestErrors:
         assert send(made, PageToken(), partition(course_id=5)).records == []
         assert made.progress.succeeded
 
-    def test_a_parent_that_is_gone_is_reported(
+    @pytest.mark.parametrize(
+        ("status", "gone", "message"), [(404, True, "Docebo returned 404"), (403, False, "The API user is not allowed")]
+    )
+    def test_a_parent_that_cannot_be_read_is_reported(
+        self,
+        docebo: Platform,
+        build: Build,
+        caplog: pytest.LogCaptureFixture,
+        status: int,
+        gone: bool,
+        message: str,
+    ) -> None:
+        docebo.responds(f"{GROUPS}/a/users", error_response(status, "No"))
+        made = requester(build("group_members"))
+        assert send(made, PageToken(), partition(group_uuid="a")) == Page([])
+        assert not made.progress.succeeded
+        label = "GET /audiences/v1/audience/a/users, page 1"
+        assert (made.progress._gone, made.progress._unreadable) == (([label], []) if gone else ([], [label]))
+        assert f"Stream group_members: {message}" in caplog.text
+        assert f"Skipped: {label}" in caplog.text
+
+    def test_a_parent_of_a_batch_is_named(
         self, docebo: Platform, build: Build, caplog: pytest.LogCaptureFixture
     ) -> None:
-        docebo.responds(f"{GROUPS}/a/users", error_response(404, "No"))
-        made = requester(build("group_members"))
-        assert send(made, PageToken(), partition(group_uuid="a")).records == []
-        assert not made.progress.succeeded
-        assert "Skipped: GET /audiences/v1/audience/a/users, page 1" in caplog.text
+        docebo.responds(ENROLLMENTS, error_response(404, "No"))
+        made = requester(build("course_enrollments"))
+        send(made, PageToken(batch=(7,)), partition(course_id=[7, 8]))
+        assert made.progress._gone == [f"GET /{ENROLLMENTS}, page 1, course_id 7"]
 
     def test_a_batch_with_one_that_is_gone_is_split(self, docebo: Platform, build: Build) -> None:
         docebo.responds(ENROLLMENTS, error_response(404, "No"))
@@ -298,6 +361,50 @@ class TestTokens:
         assert raised.value.failure_type.value == "config_error"
         assert len(docebo.requests_for(USERS)) <= MAX_REJECTIONS == 10
         assert made.authenticator.get_access_token()
+
+    def test_a_path_at_fault_shows_when_its_token_is_accepted_for_another(
+        self, docebo: Platform, build: Build, clock: Time
+    ) -> None:
+        made = requester(build("users"))
+        shared = made.authenticator.shared_token
+        shared.accept("another", 0.0)
+
+        def accept() -> None:
+            clock.sleep(1)
+            shared.accept(shared._value or "", clock.monotonic())
+
+        rejects(docebo, accept)
+        with pytest.raises(DoceboError, match=r"^Stream users: Docebo rejects the access tokens.*page 1\)$") as raised:
+            send(made, PageToken())
+        assert raised.value.failure_type.value == "config_error"
+        assert (len(docebo.requests_for(USERS)), len(docebo.token_forms())) == (3, 2)
+
+    def test_a_token_that_is_rejected_twice_is_renewed_where_nothing_else_is_accepted(
+        self, docebo: Platform, build: Build, clock: Time
+    ) -> None:
+        rejected = error_response(401, "No")
+        docebo.responds(USERS, rejected, rejected, rejected, page_with({"user_id": 1}).build())
+        made = requester(build("users"))
+        made.authenticator.shared_token.accept("another", 0.0)
+        assert send(made, PageToken()).records == [{"user_id": 1}]
+        assert len(docebo.token_forms()) == 3
+        assert clock.slept > 0
+
+    def test_ten_rejections_are_final(self, docebo: Platform, build: Build) -> None:
+        made = requester(build("users"))
+        shared = made.authenticator.shared_token
+        rejects(docebo, lambda: shared.accept("another", 0.0))
+        with pytest.raises(DoceboError, match="rejects the access tokens"):
+            send(made, PageToken())
+        assert len(docebo.requests_for(USERS)) == MAX_REJECTIONS == 10
+
+    def test_what_was_accepted_and_when(self, docebo: Platform, build: Build, clock: Time) -> None:
+        docebo.serves(USERS)
+        made = requester(build("users"))
+        send(made, PageToken())
+        shared = made.authenticator.shared_token
+        assert shared.was_accepted_after("0", clock.monotonic() - 1)
+        assert not shared.was_accepted_after("0", clock.monotonic())
 
     def test_three_tokens_before_any_was_accepted_are_final_for_the_sync(self, docebo: Platform, build: Build) -> None:
         docebo.responds(USERS, error_response(401, "No"))

@@ -55,6 +55,12 @@ def trickle(connection: socket.socket, stopped: threading.Event) -> None:
 
 
 class TestTime:
+    @pytest.mark.parametrize("scheme", ["https", "http"])
+    def test_of_every_scheme_is_bounded_and_its_connections_are_as_many_as_workers(self, scheme: str) -> None:
+        adapter = Session(7).get_adapter(f"{scheme}://acme.com")
+        assert type(adapter).__name__ == "_TimedAdapter"
+        assert adapter._pool_maxsize == 7
+
     def test_the_constants(self) -> None:
         assert (READ_TIMEOUT_SECONDS, MAX_RESPONSE_SECONDS) == (60, 300)
 
@@ -142,6 +148,11 @@ class TestRedirects:
             redirect_target(redirect("https://acme.com/a", location), ["https://acme.com/earlier"])
         assert raised.value.failure_type.value == "config_error"
 
+    def test_the_message_is_whole(self) -> None:
+        with pytest.raises(DoceboError) as raised:
+            redirect_target(redirect("https://acme.com/a", "https://["), [])
+        assert str(raised.value) == "base_url redirects to an address that cannot be read. Check base_url."
+
     def test_requests_itself_follows_none(self) -> None:
         assert Session(1).get_redirect_target(redirect("https://acme.com/a", "/b")) is None
 
@@ -168,6 +179,15 @@ class TestProblems:
     )
     def test_that_no_retry_helps(self, error: OSError, words: str) -> None:
         assert words in str(permanent_problem(error))
+
+    def test_the_messages_are_whole(self) -> None:
+        assert permanent_problem(requests.exceptions.SSLError(CERTIFICATE)) == (
+            "The certificate of the host is not valid (certificate has expired). Renew it, or set REQUESTS_CA_BUNDLE "
+            "to the certificate authority of your network."
+        )
+        assert permanent_problem(requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")) == (
+            "The proxy is a SOCKS proxy, which this installation does not support. Set HTTPS_PROXY to an HTTP proxy."
+        )
 
     @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
     def test_a_missing_file_of_certificates_is_named(self, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
