@@ -31,7 +31,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets
 from jsonschema import Draft7Validator
 from serpyco_rs import SchemaValidationError
 
-from source_docebo.client import Client
+from source_docebo.client import ABANDONED, Client
 from source_docebo.errors import UnusableFileError, config_error, drop_stack_trace, mask
 
 CHECK_SECONDS = 20  # Airbyte's UI waits for a check, so it retries no longer than this
@@ -231,7 +231,7 @@ def _abandon(reference: "weakref.ref[SourceDocebo]") -> None:
 
 
 def _reject_record(*_: Any, **__: Any) -> NoReturn:
-    raise RuntimeError("The read was abandoned.")
+    raise RuntimeError(ABANDONED)
 
 
 def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> None:

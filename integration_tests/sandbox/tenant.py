@@ -334,7 +334,7 @@ class Tenant:
     def minimum_requests(self, streams: Iterable[str] | None = None) -> int:
         """The minimum number of requests that read these streams (all by default), one token included."""
         wanted = set(STREAMS if streams is None else streams)
-        lists = wanted & {*LISTS, *NEW_LISTS}
+        lists = wanted - {*CHILDREN, "course_enrollments"}
         lists |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
         lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
@@ -408,7 +408,7 @@ class Tenant:
     def _parts(self, stream: str) -> Iterator[List]:
         if stream == "course_enrollments":
             yield self.course_enrollments(self.course_ids())
-        elif stream in LISTS or stream in NEW_LISTS:
+        elif stream not in CHILDREN:
             yield self.list_of(stream)
         else:
             for parent in range(self.sizes[CHILDREN[stream][0]]):
