@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as DeadlineExceeded
+from queue import SimpleQueue
 from tempfile import SpooledTemporaryFile
-from threading import Lock, Semaphore, Thread
+from threading import Lock, Thread
 from typing import Any, ClassVar, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -95,7 +97,10 @@ class Client:
         self._session = Session(self.workers)
         # Read once: requests looks through the environment for proxies and certificates at every request.
         self._settings = self._session.merge_environment_settings(config["base_url"], {}, False, None, None)
-        self._concurrency = Semaphore(self.workers)
+        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[str], Any], str] | None] = SimpleQueue()
+        for _ in range(self.workers):
+            Thread(target=_fetch_pages, args=(self._tasks,), daemon=True).start()
+        weakref.finalize(self, self._tasks.put, None)  # ends the threads
 
     def common(self, name: str, create: Callable[[], _Result]) -> _Result:
         """What the components of this sync have in common under a name, created on first use."""
@@ -181,7 +186,8 @@ class Client:
                     redirects.append(redirect_target(response, redirects))
                     continue
                 resolution, status = judge(response), response.status_code
-                retry_after = retry_after_seconds(response)
+                if resolution.response_action == ResponseAction.RETRY:
+                    retry_after = retry_after_seconds(response)
             except DoceboError as error:
                 raise DoceboError(describe(str(error)), error.failure_type or FailureType.system_error) from None
             except OSError as error:  # the exceptions of requests are OSErrors too
@@ -230,9 +236,7 @@ class Client:
         future: Future[Any] = Future()
         self._pending.add(future)
         future.add_done_callback(self._pending.discard)
-        # A daemon thread each: those of an executor would keep the process alive through a wait of an hour, and spread
-        # the memory of large pages over as many heaps.
-        Thread(target=_fulfill, args=(future, fetch, url, self._concurrency), daemon=True).start()
+        self._tasks.put((future, fetch, url))
         return future
 
 
@@ -263,12 +267,15 @@ class BodyStore:
             return body
 
 
-def _fulfill(future: "Future[Any]", fetch: Callable[[str], Any], url: str, concurrency: Semaphore) -> None:
-    with concurrency, contextlib.suppress(InvalidStateError, RuntimeError):  # the client was closed meanwhile
-        if future.set_running_or_notify_cancel():
-            try:
-                result = fetch(url)
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+def _fetch_pages(tasks: "SimpleQueue[Any]") -> None:
+    """One of the client's threads. It is a daemon: others keep the process alive through a wait of an hour."""
+    while task := tasks.get():
+        future, fetch, url = task
+        with contextlib.suppress(InvalidStateError):  # the page was discarded, or the client closed
+            if not future.done():
+                try:
+                    future.set_result(fetch(url))
+                except BaseException as error:
+                    future.set_exception(error)
+        del task, future, fetch  # they would keep the client alive
+    tasks.put(None)  # for the next thread

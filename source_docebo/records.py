@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
+import orjson
+
 EPOCH = "1970-01-01T00:00:00Z"
 UNDECLARED = "undeclared"
 
@@ -204,7 +206,13 @@ def _to_array(value: Any) -> list[Any]:
     raise ValueError
 
 
-_to_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _to_text(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 # For each declared type, the Python types that fit it, and the conversion of others: ValueError or KeyError in doubt.
 _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
     "date-time": ((), to_utc),

@@ -4,6 +4,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from weakref import ref
@@ -400,6 +401,20 @@ class TestPages:
 
     def test_no_thread_keeps_the_process_alive(self) -> None:
         assert Client(config()).page("1", (), lambda _: threading.current_thread().daemon, share=False) is True
+
+    def test_its_threads_end_with_it(self) -> None:
+        others = set(threading.enumerate())
+        client = Client(config(num_workers=3))
+        client.page("1", (), partial(lambda _, url: url, client), share=True)
+        with pytest.raises(ZeroDivisionError):
+            client.page("2", (), lambda _: 1 / 0, share=False)
+        threads = set(threading.enumerate()) - others
+        assert len(threads) == 3
+        del client
+        gc.collect()
+        for thread in threads:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in threads)
 
     def test_no_page_is_requested_afterwards(self) -> None:
         client = Client(config())
