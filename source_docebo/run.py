@@ -13,7 +13,7 @@ from contextlib import redirect_stderr, suppress
 from typing import NoReturn
 
 _FLUSH_INTERVAL_SECONDS = 0.1
-_MAX_GATHERED_CHARACTERS = 100_000  # bounds the memory
+_MAX_GATHERED_BYTES = 100_000  # bounds the memory
 _MAX_SECONDS_TO_DIE = 0.5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BROKEN_PIPE_EXIT_CODE = 141  # as of a process that dies of SIGPIPE, in a shell
@@ -29,14 +29,14 @@ class Output:
 
     def __init__(self) -> None:
         self._descriptor = sys.__stdout__.fileno() if sys.__stdout__ else -1  # a closed one may be reused by a file
-        self._gathered = io.StringIO()
+        self._gathered = bytearray()
         self._lock = threading.RLock()
 
     def write(self, text: str) -> int:
         """Gathers text. Returns its number of characters."""
         with self._lock:
-            self._gathered.write(text)
-            if self._gathered.tell() > _MAX_GATHERED_CHARACTERS:
+            self._gathered += text.encode(self.encoding, "backslashreplace")
+            if len(self._gathered) > _MAX_GATHERED_BYTES:
                 self.flush()
         return len(text)
 
@@ -76,14 +76,11 @@ class Output:
 
     def _write_lines(self) -> None:
         with self._lock:
-            text = self._gathered.getvalue()
-            end = text.rfind("\n") + 1
-            self._gathered = io.StringIO()
-            self._gathered.write(text[end:])
-            data = memoryview(text[:end].encode(self.encoding, "backslashreplace"))
+            end = self._gathered.rfind(b"\n") + 1
+            data, self._gathered = self._gathered[:end], self._gathered[end:]
             while data:
                 try:
-                    data = data[os.write(self._descriptor, data) :]
+                    del data[: os.write(self._descriptor, data)]
                 except BlockingIOError:  # the descriptor is non-blocking, and the pipe full
                     time.sleep(0.01)
 
