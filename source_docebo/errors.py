@@ -33,13 +33,6 @@ class DoceboError(AirbyteTracedException):
         return message
 
 
-class UnusableFileError(DoceboError):
-    """A file cannot be used: a config_error that names it."""
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"The file {path} {problem}", FailureType.config_error)
-
-
 # A later sync may succeed.
 transient_error = partial(DoceboError, failure_type=FailureType.transient_error)
 # Somebody must change the configuration of the connection or of Docebo.

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from contextlib import redirect_stderr, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _FLUSH_INTERVAL_SECONDS = 0.1
 _MAX_GATHERED_BYTES = 100_000  # bounds the memory
@@ -102,7 +102,7 @@ def execute(args: list[str]) -> int:
     from airbyte_cdk.entrypoint import AirbyteEntrypoint
     from airbyte_cdk.utils import AirbyteTracedException
 
-    from source_docebo.errors import DoceboError, UnusableFileError, config_error
+    from source_docebo.errors import DoceboError, config_error
     from source_docebo.source import SourceDocebo
 
     # Collect garbage rarely, and never what lives as long as the process: that was a tenth of a read.
@@ -112,6 +112,7 @@ def execute(args: list[str]) -> int:
         if isinstance(handler, logging.StreamHandler):
             handler.stream = sys.stdout  # setStream would flush to the CDK's own output
     usage = io.StringIO()
+    given: dict[str, Any] = {}
     try:
         if not _find_temporary_directory():
             raise config_error(
@@ -141,7 +142,7 @@ def execute(args: list[str]) -> int:
         status = trace.as_connection_status_message() if args[:1] == ["check"] else None
         shown = status or trace.as_sanitized_airbyte_message()
         sys.stdout.write(f"{AirbyteEntrypoint.airbyte_message_to_string(shown)}\n")
-        return 0 if status and not isinstance(error, UnusableFileError) else 1
+        return 0 if status and given else 1  # a check that could not read its file has no result
     return 0
 
 

@@ -8,10 +8,10 @@ import re
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote
 from urllib.request import getproxies
 
@@ -32,7 +32,9 @@ from jsonschema import Draft7Validator
 from serpyco_rs import SchemaValidationError
 
 from source_docebo.client import ABANDONED, Client
-from source_docebo.errors import UnusableFileError, config_error, drop_stack_trace, mask
+from source_docebo.errors import config_error, drop_stack_trace, mask
+
+_Content = TypeVar("_Content")
 
 CHECK_SECONDS = 20  # Airbyte's UI waits for a check, so it retries no longer than this
 MAX_QUEUED_RECORDS = 500
@@ -84,37 +86,21 @@ class SourceDocebo(YamlDeclarativeSource):
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
-        """The configuration in a file. Raises UnusableFileError."""
-        content = _read_json(config_path)
-        if not isinstance(content, dict):
-            raise UnusableFileError(
-                config_path, "does not hold a JSON object. Give it the fields of the specification."
-            )
-        return content
+        """The configuration in a file. Raises DoceboError (config_error), as the other two do."""
+        advice = "Give it the fields of the specification."
+        return _read_file(config_path, _object, "a JSON object", advice)
 
     @classmethod
     def read_catalog(cls, catalog_path: str) -> ConfiguredAirbyteCatalog:
-        """The configured catalog in a file. Raises UnusableFileError."""
-        try:
-            return ConfiguredAirbyteCatalogSerializer.load(_read_json(catalog_path))
-        except SchemaValidationError as error:
-            problem = f"does not hold a configured catalog{_first_problem(error)}. Give each entry a stream "
-            problem += "that discover prints, a sync_mode and a destination_sync_mode."
-            raise UnusableFileError(catalog_path, problem) from None
+        """The configured catalog in a file."""
+        advice = "Give each entry a stream that discover prints, a sync_mode and a destination_sync_mode."
+        return _read_file(catalog_path, ConfiguredAirbyteCatalogSerializer.load, "a configured catalog", advice)
 
     @classmethod
     def read_state(cls, state_path: str) -> list[AirbyteStateMessage]:
-        """The state messages in a file; none if there is no path. Raises UnusableFileError."""
-        content, problem = (_read_json(state_path) if state_path else None) or [], ""
-        try:
-            items = content if isinstance(content, list) else [content]
-            messages = [AirbyteStateMessageSerializer.load(item) for item in items]
-            if all(message.stream or message.global_ or message.data for message in messages):
-                return messages
-        except SchemaValidationError as error:
-            problem = _first_problem(error)
-        problem = f"does not hold a JSON array of state messages{problem}. Give it the states of the last sync."
-        raise UnusableFileError(state_path, problem)
+        """The state messages in a file; none if there is no path."""
+        advice = "Give it the states of the last sync."
+        return _read_file(state_path, _state_messages, "a JSON array of state messages", advice) if state_path else []
 
     def read(
         self,
@@ -197,9 +183,13 @@ class SourceDocebo(YamlDeclarativeSource):
         return dict(yaml.load(Path(path_to_yaml_file).read_text(encoding="utf-8"), Loader=loader))
 
 
-def _read_json(path: str) -> Any:
+def _read_file(path: str, load: Callable[[Any], _Content | None], expected: str, advice: str) -> _Content:
+    """What `load` makes of the JSON in a file. Raises DoceboError (config_error) that names the file."""
     try:
-        return json.loads(Path(path).read_bytes())  # as bytes: UTF-8 in any locale, a byte order mark is accepted
+        # As bytes: UTF-8 in any locale, a byte order mark is accepted.
+        if (loaded := load(json.loads(Path(path).read_bytes()))) is not None:
+            return loaded
+        problem = f"does not hold {expected}. {advice}"
     except FileNotFoundError:
         problem = "does not exist. Correct the path."
     except PermissionError:
@@ -207,15 +197,25 @@ def _read_json(path: str) -> Any:
         problem = f"is not readable by this user{user}. Change its permissions."
     except OSError as error:
         problem = f"cannot be read: {error.strerror}. Correct the path."
+    except SchemaValidationError as error:
+        first = error.errors[0]
+        place = f" at {first.instance_path}" if first.instance_path else ""
+        reason = shorten(first.message.replace('"', "'"), 200)
+        problem = f"does not hold {expected}{place}: {reason}. {advice}"
     except (ValueError, RecursionError) as error:
         problem = f"is not valid JSON ({error}). Correct it."
-    raise UnusableFileError(path, problem)
+    raise config_error(f"The file {path} {problem}")
 
 
-def _first_problem(error: SchemaValidationError) -> str:
-    first = error.errors[0]
-    message = shorten(first.message.replace('"', "'"), 200)
-    return f" at {first.instance_path}: {message}" if first.instance_path else f": {message}"
+def _object(content: Any) -> dict[str, Any] | None:
+    return content if isinstance(content, dict) else None
+
+
+def _state_messages(content: Any) -> list[AirbyteStateMessage] | None:
+    """The messages in a list, or a message alone; None if one of them is empty."""
+    items = content if isinstance(content, list) else filter(None, [content])
+    messages = [AirbyteStateMessageSerializer.load(item) for item in items]
+    return messages if all(message.stream or message.global_ or message.data for message in messages) else None
 
 
 def _abandon(reference: "weakref.ref[SourceDocebo]") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from source_docebo.errors import UnusableFileError
+from source_docebo.errors import DoceboError
 from source_docebo.source import SourceDocebo
 
 read_catalog, read_config, read_state = SourceDocebo.read_catalog, SourceDocebo.read_config, SourceDocebo.read_state
@@ -17,7 +17,7 @@ STATE = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "groups"}, "
 
 
 def problem(read: Callable[[str], Any], path: Path) -> str:
-    with pytest.raises(UnusableFileError) as raised:
+    with pytest.raises(DoceboError) as raised:
         read(str(path))
     message = str(raised.value)
     assert message.startswith(f"The file {path} ")
