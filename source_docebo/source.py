@@ -31,7 +31,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets
 from jsonschema import Draft7Validator
 from serpyco_rs import SchemaValidationError
 
-from source_docebo.client import ABANDONED, Client
+from source_docebo.client import ABANDONED, COMMAND, Client
 from source_docebo.errors import config_error, drop_stack_trace, mask
 
 _Content = TypeVar("_Content")
@@ -78,7 +78,6 @@ class SourceDocebo(YamlDeclarativeSource):
     ) -> None:
         for handler in logging.getLogger().handlers:
             handler.addFilter(drop_stack_trace)
-        self._command: dict[str, Any] = {"streams": None}
         self._was_read = False
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
         # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
@@ -117,7 +116,7 @@ class SourceDocebo(YamlDeclarativeSource):
         fields = {entry.stream.name: [*entry.stream.json_schema.get("properties", ())] for entry in catalog.streams}
         served = {stream["name"] for stream in self.resolved_manifest["streams"]}
         unknown = [name for name in fields if name not in served]
-        self._command = {"streams": fields}
+        self._begin(streams=fields)
         # Before its exit, Python waits for the CDK's threads, and these for somebody to take their records.
         threading._register_atexit(_abandon, weakref.ref(self))  # type: ignore[attr-defined]
         shown: set[tuple[str, str]] = set()
@@ -144,9 +143,8 @@ class SourceDocebo(YamlDeclarativeSource):
         """Signs in and reads a course, within `CHECK_SECONDS`."""
         if not self._config:
             return SourceDocebo(config=config).check(logger, config)
-        self._command = {"streams": None, "deadline_seconds": CHECK_SECONDS}
+        self._begin(streams=None, deadline_seconds=CHECK_SECONDS)
         status = super().check(logger, self._config)
-        self._command = {"streams": None}
         if status.message:
             status.message = filter_secrets(ast.literal_eval(status.message))  # the CDK gives its repr
         return status
@@ -155,12 +153,12 @@ class SourceDocebo(YamlDeclarativeSource):
         """The streams, with the additional fields that this platform has."""
         if not self._config:
             return SourceDocebo(config=config).discover(logger, config)
+        self._begin(streams=None)
         return super().discover(logger, self._config)
 
-    def _prepare_for_stream_build(self) -> None:
+    def _begin(self, **command: Any) -> None:
         self._mask_secrets(self._config)  # again for each command: the CDK's entrypoint replaces the list
-        self._config = {**self._config, "__command": {"id": uuid.uuid4().hex, **self._command}}
-        super()._prepare_for_stream_build()
+        self._config = {**self._config, COMMAND: {"id": uuid.uuid4().hex, **command}}
 
     def _migrate_and_transform_config(
         self, config_path: str | None, config: Mapping[str, Any] | None
