@@ -13,10 +13,9 @@ from airbyte_cdk.sources.declarative.auth.declarative_authenticator import Decla
 from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import Config
-from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 
 from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
-from source_docebo.errors import DoceboError, config_error
+from source_docebo.errors import DoceboError, config_error, mask
 from source_docebo.rate_limit import backoff_seconds
 from source_docebo.responses import host, json_object
 
@@ -84,7 +83,7 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         )
         body = json_object(response)
         token = str(body["access_token"])
-        add_to_secrets(token)
+        mask([token])
         try:
             return token, float(body.get("expires_in", DEFAULT_LIFETIME_SECONDS))
         except (TypeError, ValueError):

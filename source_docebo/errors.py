@@ -7,8 +7,7 @@ from functools import partial
 from urllib.parse import quote, quote_plus
 
 from airbyte_cdk.models import AirbyteMessage, FailureType, StreamDescriptor
-from airbyte_cdk.utils import AirbyteTracedException
-from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
+from airbyte_cdk.utils import AirbyteTracedException, airbyte_secrets_utils
 
 logger = logging.getLogger("airbyte.source_docebo")
 MIN_SECRET_CHARACTERS = 4  # a shorter one would be found in half of all words
@@ -49,21 +48,16 @@ def drop_stack_trace(record: logging.LogRecord) -> bool:
     return True
 
 
-class _MaskedValues(list[str]):
-    """What the CDK's `filter_secrets` masks. Its `add_to_secrets` appends, and would neither escape nor sort."""
-
-    def append(self, secret: str) -> None:
-        mask([secret])
-
-
-def mask(secrets: Iterable[str]) -> None:
+def mask(secrets: Iterable[str] = ()) -> None:
     """
-    Has the CDK mask these values, and those given before, in raw, URL-encoded and JSON-escaped form. The longest comes
-    first, since it may contain another. Secrets below four characters are not masked.
+    Has the CDK mask these values, and all that it or this function were given before, in raw, URL-encoded and
+    JSON-escaped form. The longest comes first, since it may contain another. Secrets below four characters are not
+    masked.
     """
-    for secret in secrets:
+    others = {str(secret) for secret in airbyte_secrets_utils.__SECRETS_FROM_CONFIG} - _secrets
+    for secret in others.union(secrets):
         if len(secret) >= MIN_SECRET_CHARACTERS:
             escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
             _secrets.update({secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}, escaped)
             _secrets.update({text.replace("/", "\\/") for text in escaped})  # as PHP escapes
-    update_secrets(_MaskedValues(sorted(_secrets, key=len, reverse=True)))
+    airbyte_secrets_utils.update_secrets(sorted(_secrets, key=len, reverse=True))

@@ -157,23 +157,20 @@ class SourceDocebo(YamlDeclarativeSource):
         return super().discover(logger, self._config)
 
     def _begin(self, **command: Any) -> None:
-        self._mask_secrets(self._config)  # again for each command: the CDK's entrypoint replaces the list
+        mask()  # again for each command: the CDK's entrypoint replaces the list
         self._config = {**self._config, COMMAND: {"id": uuid.uuid4().hex, **command}}
 
     def _migrate_and_transform_config(
         self, config_path: str | None, config: Mapping[str, Any] | None
     ) -> Mapping[str, Any] | None:
-        if config and self._spec_component:
-            self._mask_secrets(config)
-            _validate(config, self._spec_component.connection_specification)
+        if config:
+            specification = self.resolved_manifest["spec"]["connection_specification"]
+            mask(secret for secret in get_secrets(specification, config) if isinstance(secret, str))
+            for proxy in getproxies().values():
+                password = proxy.rpartition("@")[0].rpartition("//")[2].partition(":")[2]
+                mask([password, unquote(password)])
+            _validate(config, specification)
         return super()._migrate_and_transform_config(config_path, config)
-
-    def _mask_secrets(self, config: Mapping[str, Any]) -> None:
-        specification = self._spec_component.connection_specification if self._spec_component else {}
-        mask(secret for secret in get_secrets(specification, config) if isinstance(secret, str))
-        for proxy in getproxies().values():
-            password = proxy.rpartition("@")[0].rpartition("//")[2].partition(":")[2]
-            mask([password, unquote(password)])
 
     def _read_and_parse_yaml_file(self, path_to_yaml_file: str) -> ConnectionDefinition:
         # The C loader, where there is one: the other takes longer for this manifest than all the rest of `spec`.

@@ -284,7 +284,7 @@ class TestRequest:
 
     def test_the_token_is_masked(self, docebo: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
         masked: list[str] = []
-        monkeypatch.setattr("source_docebo.authenticator.add_to_secrets", masked.append)
+        monkeypatch.setattr("source_docebo.authenticator.mask", masked.extend)
         docebo.issues(token_response("one"))
         authenticator().get_access_token()
         assert masked == ["one"]

@@ -3,7 +3,7 @@
 import pytest
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils import airbyte_secrets_utils
-from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets, filter_secrets, update_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
 
 from source_docebo.errors import DoceboError, config_error, mask, system_error, transient_error
 
@@ -57,7 +57,13 @@ class TestMask:
 
     def test_a_token_that_is_added_later_comes_before_a_shorter_secret(self) -> None:
         mask(["abcd"])
-        add_to_secrets("abcd/efgh")
+        mask(["abcd/efgh"])
+        assert filter_secrets("abcd/efgh abcd%2Fefgh abcd") == "**** **** ****"
+
+    def test_what_the_cdk_was_given_is_masked_in_every_form_too(self) -> None:
+        """Where another source than `SourceDocebo` reads the manifest, only the CDK knows the configuration."""
+        update_secrets(["abcd/efgh"])
+        mask(["abcd"])
         assert filter_secrets("abcd/efgh abcd%2Fefgh abcd") == "**** **** ****"
 
     def test_what_was_masked_before_is_masked_again_after_the_cdk_replaced_the_list(self) -> None:
