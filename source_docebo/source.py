@@ -5,13 +5,14 @@ import json
 import logging
 import os
 import re
+import sys
 import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 from urllib.request import getproxies
 
@@ -31,7 +32,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets
 from jsonschema import Draft7Validator
 from serpyco_rs import SchemaValidationError
 
-from source_docebo.client import ABANDONED, COMMAND, Client
+from source_docebo.client import COMMAND, Client
 from source_docebo.errors import config_error, drop_stack_trace, mask
 
 _Content = TypeVar("_Content")
@@ -214,19 +215,14 @@ def _state_messages(content: Any) -> list[AirbyteStateMessage] | None:
 
 
 def _abandon(reference: "weakref.ref[SourceDocebo]") -> None:
-    """Ends the threads of a read that nobody continues: passing a record on fails, and so do waits for pages."""
+    """Ends the threads of a read that nobody continues: they can pass on what they have, and get no further page."""
     if source := reference():
-        queue = source._concurrent_source._queue
-        queue.put = _reject_record  # type: ignore[method-assign]
-        with queue.mutex:
-            queue.queue.clear()
-            queue.not_full.notify_all()
         source._concurrent_source._threadpool._shutdown()
-        Client.of(source._config).close()  # last: a thread that it wakes must not request another page
-
-
-def _reject_record(*_: Any, **__: Any) -> NoReturn:
-    raise RuntimeError(ABANDONED)
+        Client.of(source._config).close()
+        queue = source._concurrent_source._queue
+        with queue.mutex:
+            queue.maxsize = sys.maxsize
+            queue.not_full.notify_all()
 
 
 def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import source_docebo
 from source_docebo.client import Client
 from source_docebo.components import SchemaNormalizer
 from source_docebo.source import SourceDocebo
-from unit_tests.builders import ConfigBuilder, Platform
+from unit_tests.builders import ConfigBuilder, Platform, page_with
 
 logger = logging.getLogger("airbyte")
 COURSES = "learn/v1/courses"
@@ -160,14 +161,22 @@ class TestSecrets:
 
 
 class TestAbandonedRead:
-    def test_stops_the_threads(self, platform: Platform) -> None:
-        config = ConfigBuilder().build()
+    def test_stops_the_threads(self, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("source_docebo.source.MAX_QUEUED_RECORDS", 3)
+        pages = [page_with(*({"user_id": 5 * page + n} for n in range(5))).page(page, of=40) for page in range(1, 41)]
+        platform.serves_pages(USERS, *pages)
+        config = ConfigBuilder().with_field("num_workers", 2).build()
         source = SourceDocebo(CATALOG, config, [])
-        messages = source.read(logger, config, CATALOG, [])
-        next(messages)  # type: ignore[call-overload]
+        messages = iter(source.read(logger, config, CATALOG, []))
+        while next(messages).type != Type.RECORD:
+            pass
+        while not source._concurrent_source._queue.not_full._waiters:  # type: ignore[attr-defined]
+            time.sleep(0.01)  # until a thread waits to pass a record on
         messages.close()  # type: ignore[attr-defined]
-        with pytest.raises(RuntimeError, match="abandoned"):
-            source._concurrent_source._queue.put(None)  # type: ignore[arg-type]
+        for thread in source._concurrent_source._threadpool._threadpool._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert len(platform.requests_for(USERS)) < 10
 
 
 def test_the_message_of_a_failed_check_is_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
