@@ -42,8 +42,9 @@ MAX_QUEUED_RECORDS = 500
 _HERE = Path(__file__).parent
 # In a wheel the manifest lies beside this file; in a checkout, above the package.
 MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manifest.yaml") if path.is_file())
-# What a field must be that violates a keyword of the specification. None shows the value: it may be a secret.
-_EXPECTED = {
+# What is wrong with a field, by the keyword that it violates. None shows the value: it may be a secret.
+_PROBLEMS = {
+    "required": "is missing",
     "type": "must be of type {}",
     "minLength": "must not be empty",
     "minimum": "must be at least {}",
@@ -228,17 +229,18 @@ def _abandon(reference: "weakref.ref[SourceDocebo]") -> None:
 def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> None:
     """Raises a config_error that names the field. The CDK's own shows values, secrets among them, and no name."""
     fields, credentials = specification["properties"], config.get("credentials")
-    auth_type = credentials.get("auth_type") if isinstance(credentials, Mapping) else None
     variants = {variant["properties"]["auth_type"]["const"]: variant for variant in fields["credentials"]["oneOf"]}
-    chosen = next((variant for name, variant in variants.items() if name == auth_type), {"enum": list(variants)})
-    for error in Draft7Validator({**specification, "properties": {**fields, "credentials": chosen}}).iter_errors(
-        config
-    ):
-        keyword, limit, path = str(error.validator), error.validator_value, [str(part) for part in error.absolute_path]
-        if keyword == "required":
-            missing = next(name for name in limit if name not in error.instance)
-            raise config_error(f"Configuration: the field {'.'.join([*path, missing])} is missing.")
-        problem = _EXPECTED.get(keyword, "is not valid").format(", ".join(limit) if keyword == "enum" else limit)
-        if keyword == "pattern":
-            problem = next(text for start, text in _ADDRESS_PROBLEMS.items() if re.match(start, error.instance))
-        raise config_error(f"Configuration: the field {'.'.join(path)} {problem}.")
+    auth_type = credentials.get("auth_type") if isinstance(credentials, Mapping) else None
+    chosen = variants[auth_type] if auth_type in list(variants) else {"enum": list(variants)}
+    fitting = Draft7Validator({**specification, "properties": {**fields, "credentials": chosen}})
+    error = next(fitting.iter_errors(config), None)
+    if error is None:
+        return
+    limit, path = error.validator_value, [str(part) for part in error.absolute_path]
+    if error.validator == "required":
+        path.append(next(name for name in limit if name not in error.instance))
+    problem = _PROBLEMS.get(str(error.validator), "is not valid")
+    if error.validator == "pattern":
+        problem = next(text for start, text in _ADDRESS_PROBLEMS.items() if re.match(start, error.instance))
+    limit = ", ".join(limit) if isinstance(limit, list) else limit
+    raise config_error(f"Configuration: the field {'.'.join(path)} {problem.format(limit)}.")
