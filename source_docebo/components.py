@@ -21,13 +21,7 @@ from airbyte_cdk.sources.types import Config, StreamSlice
 from source_docebo.client import Client
 from source_docebo.errors import DoceboError, system_error
 from source_docebo.progress import StreamProgress, parent_key, parent_keys
-from source_docebo.records import (
-    UNDECLARED,
-    InexactKeyError,
-    MissingKeyError,
-    RecordNormalizer,
-    additional_field_properties,
-)
+from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties
 from source_docebo.responses import Page, PageToken
 
 
@@ -136,13 +130,11 @@ class SchemaNormalizer(TypeTransformer):
             normalizer = self._normalizers[id(schema)] = RecordNormalizer(schema, self._report)
         try:
             normalizer.normalize(record)
-        except (MissingKeyError, InexactKeyError) as error:
-            problem = (
-                "a record has no key" if isinstance(error, MissingKeyError) else "a record's key is not an integer"
-            )
+        except UnusableKeyError as error:
+            key, problem = error.args
             StreamProgress.of(self._client, self.name).fail()
             raise system_error(
-                f"Stream {self.name}: {problem}, the field {error}. It has the fields {', '.join(sorted(record))}. "
+                f"Stream {self.name}: {problem}, the field {key}. It has the fields {', '.join(sorted(record))}. "
                 "Docebo may have renamed it: please tell the connector's authors."
             ) from None
 

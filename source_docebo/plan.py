@@ -26,7 +26,7 @@ from source_docebo import plan_report
 from source_docebo.client import COMMAND, Client
 from source_docebo.errors import DoceboError
 from source_docebo.plan_report import AT_LEAST, ESTIMATE, Count, StreamPlan
-from source_docebo.records import InexactKeyError, MissingKeyError, RecordNormalizer, additional_field_properties
+from source_docebo.records import RecordNormalizer, UnusableKeyError, additional_field_properties
 from source_docebo.requester import DoceboRequester
 from source_docebo.responses import Page, PageToken, host
 from source_docebo.source import CHECK_SECONDS, SourceDocebo
@@ -230,10 +230,10 @@ def _differing_types(schema: Mapping[str, Any], records: Iterable[dict[str, Any]
     for record in records:
         try:
             normalizer.normalize(record)
-        except MissingKeyError as error:
-            differing.append((str(error), "a key", "null"))
-        except InexactKeyError as error:
-            differing.append((str(error), "an integer key", "number"))
+        except UnusableKeyError as error:
+            key = error.args[0]
+            is_number = isinstance(record.get(key), float)
+            differing.append((key, "an integer key", "number") if is_number else (key, "a key", "null"))
     return differing
 
 

@@ -33,12 +33,11 @@ _TITLE_LENGTH = 200
 _DEFINITION = (("id", "id_field", "field_id"), ("title", "name", "name_field"), ("type", "type_field"))
 
 
-class MissingKeyError(ValueError):
-    """A record lacks a field that its schema requires."""
-
-
-class InexactKeyError(ValueError):
-    """A key holds a number that may stand for several: a fraction, or an integer that JSON parsers round."""
+class UnusableKeyError(ValueError):
+    """
+    Arguments: a field of the key, and what is wrong. It is missing, or a number that may stand for several: a fraction,
+    or an integer that JSON parsers round.
+    """
 
 
 class RecordNormalizer:
@@ -67,8 +66,7 @@ class RecordNormalizer:
 
     def normalize(self, record: dict[str, Any]) -> None:
         """
-        Changes the record in place. Raises MissingKeyError or InexactKeyError with the name of a required field that is
-        missing or ambiguous.
+        Changes the record in place. Raises UnusableKeyError for a required field that is missing or ambiguous.
         """
         for field, aliases in self._aliases:
             found = next((alias for alias in aliases if alias in record), None)
@@ -80,7 +78,7 @@ class RecordNormalizer:
                 record[field] = convert(value)
         for field in self._required:
             if record.get(field) in (None, ""):
-                raise MissingKeyError(field)
+                raise UnusableKeyError(field, "a record has no key")
         if self._checks_names and not self._known.issuperset(record):
             for field in record.keys() - self._known:
                 if self._discards:
@@ -152,7 +150,7 @@ def _compiled(
             converted = convert(value)
         except (KeyError, ValueError):
             if is_key and isinstance(value, float):
-                raise InexactKeyError(path) from None
+                raise UnusableKeyError(path, "a record's key is not an integer") from None
             if isinstance(value, str) and not value.strip():
                 return None
             if not is_date:
