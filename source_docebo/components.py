@@ -7,10 +7,12 @@ methods with keywords only, so a signature names what it uses.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 from airbyte_cdk.sources.declarative.extractors.record_extractor import RecordExtractor
 from airbyte_cdk.sources.declarative.extractors.type_transformer import TypeTransformer
+from airbyte_cdk.sources.declarative.migrations.state_migration import StateMigration
 from airbyte_cdk.sources.declarative.partition_routers.substream_partition_router import SubstreamPartitionRouter
 from airbyte_cdk.sources.declarative.requesters.paginators.strategies.pagination_strategy import PaginationStrategy
 from airbyte_cdk.sources.declarative.schema import InlineSchemaLoader, SchemaLoader
@@ -19,10 +21,12 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, system_error
+from source_docebo.errors import DoceboError, config_error, system_error
 from source_docebo.progress import StreamProgress, parent_key, parent_keys
-from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties
+from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
+
+_STARTED_AT = "sync_started_at"
 
 
 @dataclass
@@ -192,6 +196,49 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
                 f"{error} Stream {self._name} is read without the definitions of its additional fields.",
             )
             return [{"id": name.removeprefix("field_")} for name in catalog or () if name.startswith("field_")]
+
+
+@dataclass
+class BoundedState(StateMigration):
+    """
+    Bounds the newest change, which the CDK's cursor saves, by the moment at which that sync started: a record that
+    changes after its page was read must not be skipped because a later page holds a newer change. The CDK saves the
+    additional field of the state together with its own.
+    """
+
+    config: Config
+    parameters: InitVar[Mapping[str, Any]]
+    cursor_field: str
+    name: str = ""
+
+    def should_migrate(self, stream_state: Mapping[str, Any]) -> bool:
+        """True: the moment is needed in every sync, the first one too."""
+        return True
+
+    def migrate(self, stream_state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        The state to read from, without a date if everything must be read. Raises DoceboError (config_error) if the
+        state holds text that is not a date.
+        """
+        now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        try:
+            newest, started_at = (to_utc(stream_state.get(name)) for name in (self.cursor_field, _STARTED_AT))
+        except ValueError:
+            raise config_error(
+                f"Stream {self.name}: the state of the last sync holds a value that is not a date. Clear the data of "
+                "the stream, or start without the state, to read everything again."
+            ) from None
+        since = newest and min(newest, started_at or newest)
+        if since and since <= now:
+            return {self.cursor_field: since, _STARTED_AT: now}
+        if stream_state:
+            problem = "a date in the future" if since else "no date"
+            Client.of(self.config).warn_once(
+                (self.name, "state"),
+                f"Stream {self.name}: the state of the last sync holds {problem}, so everything is read "
+                "again. If that happens at every sync, check the clock of this computer.",
+            )
+        return {_STARTED_AT: now}
 
 
 def _warn_of_undeclared(client: Client, stream: str, field_name: str) -> None:

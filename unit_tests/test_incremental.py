@@ -18,9 +18,9 @@ from airbyte_cdk.test import entrypoint_wrapper
 from airbyte_cdk.test.catalog_builder import CatalogBuilder
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput, ExpectedOutcome
 
+from source_docebo.components import BoundedState
 from source_docebo.errors import DoceboError
 from source_docebo.source import SourceDocebo
-from source_docebo.state import BoundedState
 from unit_tests import builders
 from unit_tests.builders import ConfigBuilder, PageBuilder, Platform, page_with
 
