@@ -41,40 +41,30 @@ class _TimedAdapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _timed(pool.ConnectionCls)
+        pool.ConnectionCls = _timed(type(pool).ConnectionCls)
         return pool
 
 
 @cache
 def _timed(connection: Any) -> Any:
-    is_timed = connection.response_class is _TimedResponse
-    return connection if is_timed else type(connection.__name__, (connection,), {"response_class": _TimedResponse})
+    return type(connection.__name__, (connection,), {"response_class": _TimedResponse})
 
 
 class _TimedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: Any = io.BufferedReader(_TimedReader(sock, self.fp.detach()), 65536)
+        until = time.monotonic() + MAX_RESPONSE_SECONDS
 
+        def read_in_time(buffer: Any) -> int:
+            remaining = until - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("the response took too long")
+            sock.settimeout(min(sock.gettimeout() or READ_TIMEOUT_SECONDS, remaining))
+            return sock.recv_into(buffer)
 
-class _TimedReader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, raw: Any) -> None:
-        self._socket, self._raw, self._until = sock, raw, time.monotonic() + MAX_RESPONSE_SECONDS
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        remaining = self._until - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError("the response took too long")
-        self._socket.settimeout(min(self._socket.gettimeout() or READ_TIMEOUT_SECONDS, remaining))
-        count: int | None = self._raw.readinto(buffer)
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+        raw: Any = self.fp.detach()
+        raw.readinto = read_in_time  # the status line, the headers and the body are all read through it
+        self.fp = io.BufferedReader(raw, 65536)
 
 
 def redirect_target(response: requests.Response, before: list[str]) -> str:

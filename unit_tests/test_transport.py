@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import requests
@@ -48,8 +49,8 @@ def serve() -> Iterator[Callable[..., str]]:
     listening.close()
 
 
-def trickle(connection: socket.socket, stopped: threading.Event) -> None:
-    connection.sendall(HEAD)
+def trickle(connection: socket.socket, stopped: threading.Event, start: bytes = HEAD) -> None:
+    connection.sendall(start)
     while not stopped.wait(0.05):
         connection.sendall(b"x")
 
@@ -64,11 +65,14 @@ class TestTime:
     def test_the_constants(self) -> None:
         assert (READ_TIMEOUT_SECONDS, MAX_RESPONSE_SECONDS) == (60, 300)
 
-    def test_a_body_that_trickles_is_given_up(self, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("start", [HEAD, HEAD[:-2], HEAD[:-4], HEAD[:3]], ids=["body", "name", "header", "status"])
+    def test_a_response_that_trickles_is_given_up(
+        self, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch, start: bytes
+    ) -> None:
         monkeypatch.setattr("source_docebo.transport.MAX_RESPONSE_SECONDS", 0.4)
         started = time.monotonic()
         with pytest.raises(requests.RequestException) as raised:
-            Session(1).get(serve(trickle), timeout=5)
+            Session(1).get(serve(partial(trickle, start=start)), timeout=5)
         assert 0.3 < time.monotonic() - started < 3
         assert connection_problem(raised.value) == "it took too long"
 
