@@ -9,7 +9,7 @@ import ssl
 import time
 from functools import cache
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,7 +20,6 @@ from source_docebo.responses import host
 READ_TIMEOUT_SECONDS = 60.0  # a page of 200 enrollments can take Docebo half a minute
 MAX_RESPONSE_SECONDS = 300.0  # from the first byte to the last
 MAX_REDIRECTS = 5
-_SCHEME_PORTS = {"https": 443, "http": 80}
 
 
 class Session(requests.Session):
@@ -71,20 +70,16 @@ def redirect_target(response: requests.Response, before: list[str]) -> str:
     """Where a redirect leads; `before`: earlier ones. Raises DoceboError (config_error) if it must not be followed."""
     try:
         target = urljoin(response.url, response.headers["Location"].encode("latin-1").decode("utf-8"))
-        source, parts = urlsplit(response.url), urlsplit(target)
-        follow = _address(parts) in (_address(source), (source.hostname, "https", 443))
+        # As requests itself decides whether the Authorization header may be sent there, too.
+        elsewhere = requests.Session().should_strip_auth(response.url, target)  # type: ignore[no-untyped-call]
     except ValueError:
         raise config_error("base_url redirects to an address that cannot be read. Check base_url.") from None
-    if not follow:
+    if elsewhere:
         address = host(target) or "another address"
         raise config_error(f"base_url redirects to {address}. Set base_url to the address of the platform itself.")
     if target in (response.url, *before) or len(before) >= MAX_REDIRECTS:
         raise config_error(f"{host(target)} redirects in a circle or more than {MAX_REDIRECTS} times. Check base_url.")
     return target
-
-
-def _address(parts: SplitResult) -> tuple[str | None, str, int | None]:
-    return parts.hostname, parts.scheme, parts.port or _SCHEME_PORTS.get(parts.scheme)
 
 
 def permanent_problem(error: OSError) -> str | None:
