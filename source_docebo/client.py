@@ -216,9 +216,7 @@ class Client:
 
     def _send(self, attempt: Attempt, started: list[float]) -> requests.Response | None:
         """Sends once, within the hourly budget; None if that made no sense any more after the wait for it."""
-        sent = self._budget.take()
-        if not attempt.is_current() and self._budget.requests_per_hour != 1:
-            self._budget.give_back(sent)
+        if not self._budget.take(attempt.is_current):
             return None
         prepared, started[0] = attempt.request.prepare(), time.monotonic()
         if "%2E" in str(attempt.request.url):

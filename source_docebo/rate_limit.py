@@ -28,30 +28,23 @@ class HourlyBudget:
         self.requests_per_hour = requests_per_hour
         self._wait = wait
         self._lock = Lock()
-        self._sent: deque[float] = deque()
-        self._announced_until = 0.0
+        self._sent: deque[float] = deque()  # when the last ones were sent, as many as an hour may have
 
-    def take(self) -> float:
-        """Waits until a request may be sent. Returns the time at which it counts as sent."""
+    def take(self, is_current: Callable[[], bool] = lambda: True) -> bool:
+        """Waits until a request may be sent. False if it is not current by then: it does not count as sent."""
         used_up = f"The {self.requests_per_hour} requests per hour that calls_per_hour allows are used up."
-        while True:
-            with self._lock:
-                now = time.monotonic()
-                while self._sent and self._sent[0] <= now - HOUR_SECONDS:
-                    self._sent.popleft()
-                if not self.requests_per_hour or len(self._sent) < self.requests_per_hour:
-                    self._sent.append(now)
-                    return now
-                pause = self._sent[0] + HOUR_SECONDS - now
-                announce, self._announced_until = now >= self._announced_until, max(now + pause, self._announced_until)
-            if announce:
+        with self._lock:  # while one waits, for the others too
+            full = self.requests_per_hour and len(self._sent) == self.requests_per_hour
+            pause = self._sent[0] + HOUR_SECONDS - time.monotonic() if full else 0.0
+            if pause > 0:
                 logger.info("Waiting %d seconds: t%s", round(pause), used_up[1:])
-            self._wait(pause, used_up)
-
-    def give_back(self, sent: float) -> None:
-        """For a request that was not sent after all."""
-        with self._lock:
-            self._sent.remove(sent)
+                self._wait(pause, used_up)
+            if not is_current() and self.requests_per_hour != 1:  # by its turn, the token of that one has expired
+                return False
+            self._sent.append(time.monotonic())
+            if len(self._sent) > self.requests_per_hour:
+                self._sent.popleft()
+            return True
 
 
 class RateLimitGate:

@@ -71,7 +71,8 @@ class TestHourlyBudget:
         budget = HourlyBudget(2, clock.wait)
         sent = []
         for _ in range(5):
-            sent.append(budget.take())
+            assert budget.take()
+            sent.append(clock.now)
             clock.now += 100
         assert [moment - 1000 for moment in sent] == [0, 100, 3605, 3705, 7210]
 
@@ -88,15 +89,30 @@ class TestHourlyBudget:
             budget.take()
         assert clock.waits == []
 
-    def test_what_is_given_back_can_be_taken_again(self, clock: Clock) -> None:
+    def test_what_is_not_current_by_its_turn_is_not_counted(self, clock: Clock) -> None:
         budget = HourlyBudget(2, clock.wait)
         budget.take()
         clock.now += 10
-        budget.give_back(budget.take())
+        assert not budget.take(lambda: False)
         budget.take()
         assert clock.waits == []
+        moments = []
+        assert not budget.take(lambda: bool(moments.append(clock.now)))
+        assert moments == [1000 + HOUR_SECONDS]
+        assert clock.waits == [3595]
         budget.take()
         assert clock.waits == [3595]
+
+    def test_one_an_hour_is_always_current(self, clock: Clock) -> None:
+        assert HourlyBudget(1, clock.wait).take(lambda: False)
+
+    def test_a_wait_that_fails_takes_nothing(self, clock: Clock) -> None:
+        budget = HourlyBudget(1, lambda *_: (_ for _ in ()).throw(RuntimeError("no time")))
+        budget.take()
+        with pytest.raises(RuntimeError, match="no time"):
+            budget.take()
+        clock.now += HOUR_SECONDS
+        assert budget.take()
 
     def test_the_wait_names_the_setting(self, clock: Clock) -> None:
         budget = HourlyBudget(1, clock.wait)
@@ -106,27 +122,26 @@ class TestHourlyBudget:
 
     def test_a_wait_is_announced_once(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO", "airbyte.source_docebo")
-        waiting = threading.Barrier(3)
-        done = threading.Event()
+        waiting, done = threading.Event(), threading.Event()
 
         def wait(seconds: float, problem: str) -> None:
-            waiting.wait(5)
+            waiting.set()
             done.wait(5)
+            clock.now += seconds
 
-        budget = HourlyBudget(1, wait)
-        budget.take()
-        threads = [threading.Thread(target=budget.take) for _ in range(2)]
+        budget = HourlyBudget(3, wait)
+        for _ in range(3):
+            budget.take()
+        threads = [threading.Thread(target=budget.take) for _ in range(3)]
         for thread in threads:
             thread.start()
         waiting.wait(5)
-        clock.now += HOUR_SECONDS
-        budget.give_back(1000.0)
-        budget.requests_per_hour = 0
+        time.sleep(0.05)  # until the others wait, too
         done.set()
         for thread in threads:
             thread.join(5)
         assert [record.getMessage() for record in caplog.records] == [
-            "Waiting 3605 seconds: the 1 requests per hour that calls_per_hour allows are used up."
+            "Waiting 3605 seconds: the 3 requests per hour that calls_per_hour allows are used up."
         ]
 
     def test_the_next_wait_is_announced_again(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
