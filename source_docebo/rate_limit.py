@@ -3,9 +3,9 @@
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import nullcontext
-from threading import Condition, Lock
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from threading import Event, Lock
 
 import requests
 
@@ -56,48 +56,61 @@ class RateLimitGate:
 
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
-        self._queue = _FairLock()
         self._lock = Lock()
+        self._last = Event()  # set when the turn of the last one in the queue is over
+        self._last.set()
         self._limited_since: float | None = None
         self._resume_at = 0.0
         self._probes = 0
-        self._served = 0  # responses other than 429 in this sync
-        self._limited = 0  # 429s in this sync
+        self._balance = 0  # other responses in this sync, less ten for each 429
 
     def send(self, send: Callable[[], requests.Response | None], reads: bool) -> requests.Response | None:
         """
         What `send` returns, unless that is a 429. Only a request that reads (not one for a token) shows that the limit
         has ended. Raises DoceboError after three hours of nothing but 429, or if only this request is rate limited.
         """
-        alone, refused, served, limited = 0, False, 0, 0
+        alone, before = 0, float("inf")
         queued = self._limited_since is not None
         while True:
-            with self._queue if queued else nullcontext():
-                pause = self._resume_at - time.monotonic() if queued and self._limited_since is not None else 0.0
+            with self._turn() if queued else nullcontext():
+                pause = self._resume_at - time.monotonic() if queued else 0.0
                 if pause > 0:
                     self._wait(pause, f"{LIMIT_USED_UP} (429).")
                 response = send()
+                if response is None:
+                    return None
                 with self._lock:
-                    if response is not None and response.status_code == 429:
-                        self._close(response, probed=queued)
-                    elif response is not None:
-                        self._served += 1
-                        self._limited_since = None if reads else self._limited_since
-            if response is None or response.status_code != 429:
-                return response
-            only_one = refused and self._served - served > 10 * (self._limited - 1 - limited)
-            alone, refused = alone + 1 if only_one else 0, True
-            served, limited, queued = self._served, self._limited, True
+                    if response.status_code != 429:
+                        self._balance += 1
+                        if reads:
+                            self._limited_since, self._resume_at = None, 0.0
+                        return response
+                    self._close(response, probed=queued)
+            others = self._balance + 10 - before  # since this request was rate limited the last time
+            alone = alone + 1 if others > 0 else 0
+            before, queued = self._balance, True
             if alone:
                 only_this = "Docebo rate limits this request (429) although it serves others."
                 if alone >= MAX_RATE_LIMITED_ALONE:
                     raise transient_error(f"{only_this} Sync again later; if it goes on, ask Docebo's support.")
                 self._wait(backoff_seconds(alone - 1, MAX_PROBE_INTERVAL_SECONDS), only_this)
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A place in the queue. The locks of `threading` are given in no order."""
+        mine = Event()
+        with self._lock:
+            before, self._last = self._last, mine
+        before.wait()
+        try:
+            yield
+        finally:
+            mine.set()
+
     def _close(self, response: requests.Response, probed: bool) -> None:
         """After a 429: nobody sends until the next probe. Raises DoceboError if that has gone on for three hours."""
         now = time.monotonic()
-        self._limited += 1
+        self._balance -= 10
         first = self._limited_since is None
         self._limited_since = now if self._limited_since is None else self._limited_since
         self._probes = 0 if first else self._probes + probed
@@ -110,28 +123,10 @@ class RateLimitGate:
             )
         pause = max(retry_after_seconds(response), backoff_seconds(self._probes, MAX_PROBE_INTERVAL_SECONDS))
         pause = min(pause, MAX_RATE_LIMITED_SECONDS - elapsed)
-        self._resume_at = now + pause if first else max(self._resume_at, now + pause)
+        self._resume_at = max(self._resume_at, now + pause)
         if first or probed:
             elapsed_text, pause_text = _duration(elapsed), _duration(pause)
             logger.info("%s (429) for %s; retrying in %s.", LIMIT_USED_UP, elapsed_text, pause_text)
-
-
-class _FairLock:
-    """A lock that is given in the order in which it was asked for. That of `threading` has none."""
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._tickets = self._turn = 0
-
-    def __enter__(self) -> None:
-        with self._changed:
-            ticket, self._tickets = self._tickets, self._tickets + 1
-            self._changed.wait_for(lambda: self._turn == ticket)
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._turn += 1
-            self._changed.notify_all()
 
 
 def backoff_seconds(failures: int, longest: float) -> float:
