@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as DeadlineExceeded
+from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from tempfile import SpooledTemporaryFile
 from threading import Lock, Thread
@@ -44,11 +46,13 @@ COMMAND = "__command"  # the field of the configuration in which the source tell
 _Result = TypeVar("_Result")
 
 
-class Attempt(NamedTuple):
+@dataclass
+class Attempt:
     """A request that is ready to be sent, and whether that still makes sense (an access token may have expired)."""
 
     request: requests.Request
     is_current: Callable[[], bool] = lambda: True
+    sent_at: float = 0.0  # by the monotonic clock, once it was
 
 
 class RetryPolicy(NamedTuple):
@@ -176,18 +180,17 @@ class Client:
         while True:
             attempt, status, retry_after = prepare(), None, 0.0
             attempt.request.url = redirects[-1] if redirects else attempt.request.url
-            started = [time.monotonic()]
             try:
-                sent = self._gate.send(lambda: self._send(attempt, started), attempt.request.method == "GET")  # noqa: B023
-                if sent is None:
+                response = self._gate.send(partial(self._send, attempt), attempt.request.method == "GET")
+                if response is None:
                     continue
-                response = sent
                 if response.is_redirect:
                     redirects.append(redirect_target(response, redirects))
                     continue
-                resolution, status = judge(response), response.status_code
-                if resolution.response_action == ResponseAction.RETRY:
-                    retry_after = retry_after_seconds(response)
+                resolution = judge(response)
+                if resolution.response_action in (ResponseAction.SUCCESS, ResponseAction.IGNORE):
+                    return response
+                status, retry_after = response.status_code, retry_after_seconds(response)
             except DoceboError as error:
                 raise DoceboError(describe(str(error)), error.failure_type or FailureType.system_error) from None
             except OSError as error:  # the exceptions of requests are OSErrors too
@@ -197,15 +200,13 @@ class Client:
                 resolution = ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
             redirects.clear()
             action, problem = resolution.response_action, describe(resolution.error_message or "")
-            if action in (ResponseAction.SUCCESS, ResponseAction.IGNORE):
-                return response
             if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
                 continue
             if action != ResponseAction.RETRY:
                 raise DoceboError(problem, resolution.failure_type or FailureType.system_error, status_code=status)
             tries += 1
             pause = max(retries.backoff(tries), retry_after)
-            spent += time.monotonic() - started[0] + pause - retry_after
+            spent += time.monotonic() - attempt.sent_at + pause - retry_after
             if tries >= retries.max_tries or (tries > 1 and spent > MAX_RETRYING_SECONDS) or asked_for >= 3600:
                 raise transient_error(
                     f"{problem} Tried {tries} times. Sync again later; if it goes on, ask Docebo's support."
@@ -214,14 +215,15 @@ class Client:
             logger.info("%s Retrying in %.1f seconds.", problem, pause)
             self._wait(pause, problem)
 
-    def _send(self, attempt: Attempt, started: list[float]) -> requests.Response | None:
+    def _send(self, attempt: Attempt) -> requests.Response | None:
         """Sends once, within the hourly budget; None if that made no sense any more after the wait for it."""
         if not self._budget.take(attempt.is_current):
             return None
-        prepared, started[0] = attempt.request.prepare(), time.monotonic()
+        attempt.sent_at = time.monotonic()
+        prepared = attempt.request.prepare()
         if "%2E" in str(attempt.request.url):
             prepared.url = attempt.request.url  # requests would decode the dots of a parent's key
-        remaining = max(1.0, self._deadline - started[0])
+        remaining = max(1.0, self._deadline - attempt.sent_at)
         timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), min(READ_TIMEOUT_SECONDS, remaining))
         return self._session.send(prepared, timeout=timeout, allow_redirects=False, **self._settings)
 
