@@ -91,8 +91,7 @@ class Client:
         self._gate = RateLimitGate(self._wait)
         self._budget = HourlyBudget(int(config.get("calls_per_hour") or 0), self._wait)
         self._lock = Lock()
-        self._common: dict[str, Any] = {}
-        self._warned: set[tuple[str, ...]] = set()
+        self._common: dict[str | tuple[str, ...], Any] = {}
         self._shared: dict[str, Future[Any]] = {}
         self._prefetched: dict[str, Future[Any]] = {}
         self._pending: set[Future[Any]] = set()
@@ -106,23 +105,18 @@ class Client:
             Thread(target=_fetch_pages, args=(self._tasks,), daemon=True).start()
         weakref.finalize(self, self._tasks.put, None)  # ends the threads
 
-    def common(self, name: str, create: Callable[[], _Result]) -> _Result:
+    def common(self, name: str | tuple[str, ...], create: Callable[[], _Result]) -> _Result:
         """What the components of this sync have in common under a name, created on first use."""
-        with self._lock:
-            if name not in self._common:
-                self._common[name] = create()
-            found: _Result = self._common[name]
-            return found
+        if name not in self._common:  # without the lock, for which all threads would wait
+            with self._lock:
+                if name not in self._common:
+                    self._common[name] = create()
+        found: _Result = self._common[name]
+        return found
 
     def warn_once(self, key: tuple[str, ...], message: str) -> None:
         """Logs a warning, unless one with this key was logged in this sync."""
-        if key in self._warned:  # without the lock, for which all threads would wait
-            return
-        with self._lock:
-            known = key in self._warned
-            self._warned.add(key)
-        if not known:
-            logger.warning(message)
+        self.common(key, partial(logger.warning, message))
 
     def page(
         self, url: str, following: Iterable[str], fetch: Callable[[str], Any], share: bool, instead_of: Any = None
