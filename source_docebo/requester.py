@@ -16,7 +16,7 @@ from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
 from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
-from source_docebo.errors import DoceboError, config_error, transient_error
+from source_docebo.errors import DoceboError, transient_error
 from source_docebo.progress import StreamProgress, parent_key, parent_keys
 from source_docebo.responses import Page, PageToken, content_type, error_message, is_from_docebo, request_label
 
@@ -199,7 +199,6 @@ class PageRequest:
     _sent_at: float = 0.0
     _rejections: int = 0  # of access tokens
     _accepted_before: int = 0  # requests of the sync, when the first of them was rejected
-    _rejection: str = ""  # its message
     _suspect: tuple[str, float] = ("", 0.0)  # a token that was rejected although it may be alive, and when
     _problems: int = 0  # with pages
 
@@ -228,8 +227,6 @@ class PageRequest:
         progress, authenticator = self.requester.progress, self.requester.authenticator
         if progress.failed and self.of_parent:
             raise transient_error(f"Stream {self.requester.name} has failed.")
-        if authenticator.shared_token.was_accepted_after(*self._suspect):
-            raise config_error(self._describe(self._rejection))
         self._access_token = token = authenticator.get_access_token()
         self._sent_at = time.monotonic()
         request = requests.Request("GET", self.url, headers={**HEADERS, "Authorization": f"Bearer {token}"})
@@ -239,12 +236,11 @@ class PageRequest:
         if response.ok:
             return self._judge_page(response)
         resolution = self.requester.judge_error(response)
-        message = resolution.error_message or ""
         if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
-            return self._judge_rejection(resolution, message)
+            return self._judge_rejection(resolution)
         gone = resolution.response_action == ResponseAction.IGNORE
         if gone or (resolution.response_action == ResponseAction.FAIL and self.of_parent):
-            self._result = Unreadable(message, gone)
+            self._result = Unreadable(resolution.error_message or "", gone)
             return ErrorResolution(ResponseAction.IGNORE)
         return resolution
 
@@ -262,23 +258,23 @@ class PageRequest:
             return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)
         return ErrorResolution(ResponseAction.SUCCESS)
 
-    def _judge_rejection(self, resolution: ErrorResolution, message: str) -> ErrorResolution:
+    def _judge_rejection(self, resolution: ErrorResolution) -> ErrorResolution:
         """
         Of a token (401). The first time, another is tried. Then it may be the path that is at fault: that shows if the
         token is accepted for a later request.
         """
         shared = self.requester.authenticator.shared_token
         self._rejections += 1
-        self._rejection = message
-        alone = shared.accepted == self._accepted_before  # nothing else was accepted meanwhile
         if self._rejections == 1:
             self._accepted_before = shared.accepted
-        elif self._rejections >= MAX_REJECTIONS or (self._rejections > MAX_REJECTED and alone):
-            return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, message)
-        elif shared.accepted and self._suspect[0] != self._access_token:
+        alone = shared.accepted == self._accepted_before  # nothing else was accepted meanwhile
+        final = self._rejections >= MAX_REJECTIONS or (self._rejections > MAX_REJECTED and alone)
+        if final or shared.was_accepted_after(*self._suspect):
+            return replace(resolution, response_action=ResponseAction.FAIL)
+        if self._rejections > 1 and shared.accepted and self._suspect[0] != self._access_token:
             self._suspect = self._access_token, time.monotonic()
-            return ErrorResolution(ResponseAction.RETRY, FailureType.config_error, message)
-        shared.reject(self._access_token, self.requester.name, message)
+            return replace(resolution, response_action=ResponseAction.RETRY)
+        shared.reject(self._access_token, self.requester.name, resolution.error_message or "")
         return resolution
 
     def _describe(self, problem: str) -> str:
