@@ -52,15 +52,11 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
 
     @property
     def token(self) -> str:
-        """The value of the header."""
-        return f"Bearer {self.get_access_token()}"
-
-    def get_access_token(self) -> str:
-        """The valid access token. Raises DoceboError if Docebo issues none."""
+        """The value of the header. Raises DoceboError if Docebo issues no token."""
         return self.shared_token.get(self._request_token)
 
     def _request_token(self) -> tuple[str, float]:
-        """A new token, and its lifetime in seconds."""
+        """The value of the header with a new token, and its lifetime in seconds."""
         endpoint, form = self.grant.get_token_refresh_endpoint(), self.grant.build_refresh_request_body()
         without_token = 0
 
@@ -82,12 +78,12 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
             describe=lambda problem: f"Signing in to Docebo failed. {problem}",
         )
         body = json_object(response)
-        token = str(body["access_token"])
-        mask([token])
+        mask([str(body["access_token"])])
+        header = f"Bearer {body['access_token']}"
         try:
-            return token, float(body.get("expires_in", DEFAULT_LIFETIME_SECONDS))
+            return header, float(body.get("expires_in", DEFAULT_LIFETIME_SECONDS))
         except (TypeError, ValueError):
-            return token, DEFAULT_LIFETIME_SECONDS
+            return header, DEFAULT_LIFETIME_SECONDS
 
     def _rejection(self, response: requests.Response, body: Mapping[str, Any]) -> str:
         error, grant = str(body.get("error", "")), self.grant.get_grant_type()

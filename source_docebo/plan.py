@@ -99,7 +99,7 @@ class Planner:
 
     def plan(self) -> list[StreamPlan]:
         """The plan of each stream, by name. Raises DoceboError if signing in fails."""
-        next(iter(self._requesters.values())).authenticator.get_access_token()
+        next(iter(self._requesters.values())).authenticator.get_auth_header()
         definitions = {_definitions_stream(stream) for stream in self._streams.values()}
         children = {name for name, stream in self._streams.items() if "partition_router" in stream["retriever"]}
         lists = self._streams.keys() - children

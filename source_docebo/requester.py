@@ -227,9 +227,9 @@ class PageRequest:
         progress, authenticator = self.requester.progress, self.requester.authenticator
         if progress.failed and self.of_parent:
             raise transient_error(f"Stream {self.requester.name} has failed.")
-        self._access_token = token = authenticator.get_access_token()
+        self._access_token = token = authenticator.token
         self._sent_at = time.monotonic()
-        request = requests.Request("GET", self.url, headers={**HEADERS, "Authorization": f"Bearer {token}"})
+        request = requests.Request("GET", self.url, headers={**HEADERS, authenticator.auth_header: token})
         return Attempt(request, lambda: authenticator.shared_token.is_valid(token))
 
     def _judge(self, response: requests.Response) -> ErrorResolution:

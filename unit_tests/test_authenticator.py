@@ -204,7 +204,7 @@ def message(docebo: Platform, grant_type: str, *responses: Response) -> tuple[st
     """The failure type and the message of a sign-in."""
     docebo.issues(*responses)
     with pytest.raises(DoceboError) as raised:
-        authenticator(grant_type).get_access_token()
+        authenticator(grant_type).get_auth_header()
     return raised.value.failure_type.value, str(raised.value)
 
 
@@ -221,7 +221,7 @@ class TestRequest:
         [("client_credentials", {}), ("password", {"username": "ada", "password": "p&=+ ü"})],
     )
     def test_form(self, docebo: Platform, grant_type: str, extra: Mapping[str, str]) -> None:
-        authenticator(grant_type, **extra).get_access_token()
+        authenticator(grant_type, **extra).get_auth_header()
         (sent,) = docebo.requests_for("oauth2/token")
         assert {name: value for name, (value,) in parse_qs(sent.text).items()} == {
             "grant_type": grant_type,
@@ -238,34 +238,34 @@ class TestRequest:
     def test_expires_in(self, docebo: Platform, clock: Time, expires_in: Any, used: float) -> None:
         docebo.issues(token_response("one", expires_in))
         signing = authenticator()
-        signing.get_access_token()
+        signing.get_auth_header()
         clock.sleep(used - 2)
-        signing.get_access_token()
+        signing.get_auth_header()
         assert len(docebo.token_forms()) == 1
         clock.sleep(3)
-        signing.get_access_token()
+        signing.get_auth_header()
         assert len(docebo.token_forms()) == 2
 
     def test_without_expires_in(self, docebo: Platform, clock: Time) -> None:
         docebo.issues(Response({"access_token": "one"}))
         signing = authenticator()
-        signing.get_access_token()
+        signing.get_auth_header()
         clock.sleep(3400)
-        signing.get_access_token()
+        signing.get_auth_header()
         assert len(docebo.token_forms()) == 1
 
     @pytest.mark.parametrize("status", [408, 425, 500, 599])
     def test_is_retried(self, docebo: Platform, status: int) -> None:
         docebo.issues(Response("<html>", status), token_response("one"))
-        assert authenticator().get_access_token() == "one"
+        assert authenticator().token == "Bearer one"
         assert len(docebo.token_forms()) == 2
 
     def test_two_pages_of_a_proxy_are_retried_and_the_third_is_not(self, docebo: Platform) -> None:
         docebo.issues(Response("<html>"), Response({"access_token": ""}), token_response("one"))
-        assert authenticator().get_access_token() == "one"
+        assert authenticator().token == "Bearer one"
         docebo.issues(*[Response("<html>")] * 3, token_response("two"))
         with pytest.raises(DoceboError, match="base_url"):
-            authenticator(scope="another").get_access_token()
+            authenticator(scope="another").get_auth_header()
         assert len(docebo.token_forms()) == 6
 
     def test_is_given_up_after_twenty_tries(self, docebo: Platform, clock: Time) -> None:
@@ -286,7 +286,7 @@ class TestRequest:
         masked: list[str] = []
         monkeypatch.setattr("source_docebo.authenticator.mask", masked.extend)
         docebo.issues(token_response("one"))
-        authenticator().get_access_token()
+        authenticator().get_auth_header()
         assert masked == ["one"]
 
 
@@ -322,4 +322,4 @@ class TestMessages:
         with pytest.raises(
             DoceboError, match=r"Docebo failed\. acme\.docebosaas\.com did not respond: the connection was"
         ):
-            authenticator().get_access_token()
+            authenticator().get_auth_header()

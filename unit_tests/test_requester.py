@@ -360,7 +360,7 @@ class TestTokens:
             send(made, PageToken())
         assert raised.value.failure_type.value == "config_error"
         assert len(docebo.requests_for(USERS)) <= MAX_REJECTIONS == 10
-        assert made.authenticator.get_access_token()
+        assert made.authenticator.token
 
     def test_a_path_at_fault_shows_when_its_token_is_accepted_for_another(
         self, docebo: Platform, build: Build, clock: Time
@@ -403,8 +403,8 @@ class TestTokens:
         made = requester(build("users"))
         send(made, PageToken())
         shared = made.authenticator.shared_token
-        assert shared.was_accepted_after("0", clock.monotonic() - 1)
-        assert not shared.was_accepted_after("0", clock.monotonic())
+        assert shared.was_accepted_after("Bearer 0", clock.monotonic() - 1)
+        assert not shared.was_accepted_after("Bearer 0", clock.monotonic())
 
     def test_three_tokens_before_any_was_accepted_are_final_for_the_sync(self, docebo: Platform, build: Build) -> None:
         docebo.responds(USERS, error_response(401, "No"))
@@ -413,7 +413,7 @@ class TestTokens:
             send(made, PageToken())
         assert len(docebo.requests_for(USERS)) == 3
         with pytest.raises(DoceboError, match="rejects the access tokens"):
-            made.authenticator.get_access_token()
+            made.authenticator.get_auth_header()
 
     def test_one_rejection_costs_one_token(self, docebo: Platform, build: Build) -> None:
         docebo.responds(USERS, error_response(401, "No"), page_with({"user_id": 1}).build())
