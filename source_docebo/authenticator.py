@@ -14,12 +14,12 @@ from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeOauth2Authenti
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import Config
 
-from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
+from source_docebo.client import HEADERS, Attempt, Client
 from source_docebo.errors import DoceboError, config_error, mask
 from source_docebo.rate_limit import backoff_seconds
 from source_docebo.responses import host, json_object
 
-RETRIES = RetryPolicy(max_tries=20, backoff=lambda tries: backoff_seconds(tries - 1, 60.0))
+MAX_TRIES = 20
 MAX_RESPONSES_WITHOUT_TOKEN = 3  # with status 200, such as a proxy's page
 DEFAULT_LIFETIME_SECONDS = 3600.0  # of a token whose expires_in makes no sense
 MAX_LIFETIME_SECONDS = 30 * 86400.0
@@ -74,8 +74,9 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         response = self._client.request(
             lambda: Attempt(requests.Request("POST", endpoint, data=form, headers=HEADERS)),
             judge,
-            RETRIES,
-            describe=lambda problem: f"Signing in to Docebo failed. {problem}",
+            lambda problem: f"Signing in to Docebo failed. {problem}",
+            MAX_TRIES,
+            backoff=lambda tries: backoff_seconds(tries - 1, 60.0),
         )
         body = json_object(response)
         mask([str(body["access_token"])])

@@ -13,7 +13,7 @@ from functools import partial
 from queue import SimpleQueue
 from tempfile import SpooledTemporaryFile
 from threading import Lock, Thread
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakValueDictionary
 
 import requests
@@ -53,13 +53,6 @@ class Attempt:
     request: requests.Request
     is_current: Callable[[], bool] = lambda: True
     sent_at: float = 0.0  # by the monotonic clock, once it was
-
-
-class RetryPolicy(NamedTuple):
-    """How often a request is tried, and how many seconds to wait after the n-th failure."""
-
-    max_tries: int
-    backoff: Callable[[int], float]
 
 
 class Client:
@@ -161,13 +154,14 @@ class Client:
         self,
         prepare: Callable[[], Attempt],
         judge: Callable[[requests.Response], ErrorResolution],
-        retries: RetryPolicy,
         describe: Callable[[str], str],
+        max_tries: int,
+        backoff: Callable[[int], float],
     ) -> requests.Response:
         """
         Sends a request until `judge` finds a response final (SUCCESS or IGNORE), and returns that.
-        REFRESH_TOKEN_THEN_RETRY prepares and sends it again at once. Raises DoceboError for any other action, or if
-        retrying does not help.
+        REFRESH_TOKEN_THEN_RETRY prepares and sends it again at once, RETRY after `backoff` seconds for the n-th
+        failure. Raises DoceboError for any other action, or if retrying does not help.
         """
         tries, spent, asked_for = 0, 0.0, 0.0
         redirects: list[str] = []
@@ -199,9 +193,9 @@ class Client:
             if action != ResponseAction.RETRY:
                 raise DoceboError(problem, resolution.failure_type or FailureType.system_error, status_code=status)
             tries += 1
-            pause = max(retries.backoff(tries), retry_after)
+            pause = max(backoff(tries), retry_after)
             spent += time.monotonic() - attempt.sent_at + pause - retry_after
-            if tries >= retries.max_tries or (tries > 1 and spent > MAX_RETRYING_SECONDS) or asked_for >= 3600:
+            if tries >= max_tries or (tries > 1 and spent > MAX_RETRYING_SECONDS) or asked_for >= 3600:
                 raise transient_error(
                     f"{problem} Tried {tries} times. Sync again later; if it goes on, ask Docebo's support."
                 )

@@ -15,7 +15,7 @@ from airbyte_cdk.sources.streams.http.error_handlers.response_models import Erro
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
-from source_docebo.client import HEADERS, Attempt, Client, RetryPolicy
+from source_docebo.client import HEADERS, Attempt, Client
 from source_docebo.errors import DoceboError, transient_error
 from source_docebo.progress import StreamProgress, parent_key, parent_keys
 from source_docebo.responses import Page, PageToken, content_type, error_message, is_from_docebo, request_label
@@ -208,12 +208,12 @@ class PageRequest:
     def send(self) -> Page | Unreadable:
         """The page, or why there is none. Raises DoceboError if retrying does not help."""
         requester, progress = self.requester, self.requester.progress
-        backoff = requester.error_handler.backoff_time
         response = requester.client.request(
             self._prepare,
             self._judge,
-            RetryPolicy(self._max_tries, lambda tries: backoff(None, tries) or 0.0),
             self._describe,
+            self._max_tries,
+            backoff=lambda tries: requester.error_handler.backoff_time(None, tries) or 0.0,
         )
         self.body = response.content
         if log_formatter := self.log_formatter:

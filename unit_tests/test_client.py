@@ -21,15 +21,15 @@ from source_docebo.client import (
     Attempt,
     BodyStore,
     Client,
-    RetryPolicy,
 )
 from source_docebo.errors import DoceboError
 from unit_tests.builders import PLATFORM, ConfigBuilder
 from unit_tests.conftest import Time
 
 URL = f"{PLATFORM}/manage/v1/user?page=1"
-GENEROUS = RetryPolicy(max_tries=1000, backoff=lambda _: 1.0)
-EIGHT = RetryPolicy(max_tries=8, backoff=lambda tries: 2.0**tries)
+Retries = tuple[int, Callable[[int], float]]  # how often, and the seconds after the n-th failure
+GENEROUS: Retries = (1000, lambda _: 1.0)
+EIGHT: Retries = (8, lambda tries: 2.0**tries)
 
 
 def config(**fields: Any) -> dict[str, Any]:
@@ -50,14 +50,14 @@ def judge(response: requests.Response) -> ErrorResolution:
 
 
 def request(
-    client: Client, retries: RetryPolicy = EIGHT, method: str = "GET", is_current: Callable[[], bool] = lambda: True
+    client: Client, retries: Retries = EIGHT, method: str = "GET", is_current: Callable[[], bool] = lambda: True
 ) -> requests.Response:
     return client.request(
-        lambda: Attempt(requests.Request(method, URL), is_current), judge, retries, lambda problem: f"Users: {problem}"
+        lambda: Attempt(requests.Request(method, URL), is_current), judge, lambda problem: f"Users: {problem}", *retries
     )
 
 
-def error(client: Client, retries: RetryPolicy = EIGHT) -> tuple[str, str]:
+def error(client: Client, retries: Retries = EIGHT) -> tuple[str, str]:
     with pytest.raises(DoceboError) as raised:
         request(client, retries)
     return raised.value.failure_type.value, str(raised.value)
@@ -89,7 +89,7 @@ class TestRetries:
     def test_five_minutes(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         assert MAX_RETRYING_SECONDS == 300
         mocker.get(URL, status_code=500)
-        _, message = error(Client(config()), RetryPolicy(1000, lambda _: 61.0))
+        _, message = error(Client(config()), (1000, lambda _: 61.0))
         assert "Tried 5 times." in message
         assert clock.slept == 244
 
@@ -105,7 +105,7 @@ class TestRetries:
 
     def test_a_second_try_is_always_made(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, [{"status_code": 500}, {"status_code": 200}])
-        assert request(Client(config()), RetryPolicy(8, lambda _: 400.0)).ok
+        assert request(Client(config()), (8, lambda _: 400.0)).ok
 
     def test_retry_after_is_a_floor_under_the_backoff(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         waits = []
@@ -130,7 +130,7 @@ class TestRetries:
 
     def test_another_token_costs_no_try_and_no_time(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, [{"status_code": 401}] * 20 + [{"status_code": 200}])
-        assert request(Client(config()), RetryPolicy(1, lambda _: 1.0)).ok
+        assert request(Client(config()), (1, lambda _: 1.0)).ok
         assert clock.slept == 0
 
     def test_a_broken_connection_is_retried(self, mocker: requests_mock.Mocker, clock: Time) -> None:
@@ -152,7 +152,7 @@ class TestRetries:
 
     def test_a_rate_limit_is_waited_for_and_costs_no_try(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, [{"status_code": 429}] * 30 + [{"status_code": 200}])
-        assert request(Client(config()), RetryPolicy(1, lambda _: 1.0)).ok
+        assert request(Client(config()), (1, lambda _: 1.0)).ok
         assert clock.slept > 1500
 
     def test_a_retry_is_logged(self, mocker: requests_mock.Mocker, caplog: pytest.LogCaptureFixture) -> None:
@@ -257,8 +257,8 @@ class TestSending:
             client.request(
                 lambda path=path: Attempt(requests.Request("GET", f"{PLATFORM}/{path}")),
                 judge,
-                EIGHT,
                 lambda text: text,
+                *EIGHT,
             )
         assert [sent.url.split("/", 3)[3] for sent in mocker.request_history] == ["a/%2E%2E/users", "a/A/users"]
 
