@@ -95,10 +95,11 @@ class DoceboRequester(HttpRequester):
         token = token or PageToken()
         ahead = 0 if log_formatter else min(self.client.workers, MAX_PREFETCHED_BYTES // max(1, token.body_size))
         last = min(token.page_count, token.number + ahead)
-        following = {_numbered(list_url, n): replace(token, number=n) for n in range(token.number + 1, last + 1)}
+        following = [_numbered(list_url, number) for number in range(token.number + 1, last + 1)]
+        request = PageRequest(self, url, token, stream_slice, log_formatter)
         page = None
         try:
-            page = self.progress.request(lambda: self._page(url, token, following, stream_slice, log_formatter))
+            page = self.progress.request(lambda: self._page(request, following))
         except DoceboError:
             if not self.progress.fail():
                 return None  # another parent of this stream has said why
@@ -123,27 +124,17 @@ class DoceboRequester(HttpRequester):
             return ErrorResolution(ResponseAction.FAIL, FailureType.system_error, message)
         return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
 
-    def _page(
-        self,
-        url: str,
-        token: PageToken,
-        following: Mapping[str, PageToken],
-        stream_slice: StreamSlice | None,
-        log_formatter: LogFormatter | None,
-    ) -> Page:
-        tokens, of_parent = {**following, url: token}, bool(parent_key(stream_slice))
-
-        def fetch(page_url: str, in_order: bool = False) -> Any:
-            return self._fetch(PageRequest(self, page_url, tokens[page_url], in_order, of_parent, log_formatter))
-
-        found = self.client.page(url, following, fetch, self.shared)
+    def _page(self, request: "PageRequest", following: list[str]) -> Page:
+        url, token = request.url, request.token
+        found = self.client.page(url, following, lambda each: self._fetch(replace(request, url=each)), self.shared)
         page = self._whole(found)
         if isinstance(page, Page) and token.problem(page):
             # Only in its turn can a page be held against those before it: prefetched, it could not.
-            found = self.client.page(url, (), lambda _: fetch(url, in_order=True), self.shared, instead_of=found)
+            in_order = replace(request, in_order=True)
+            found = self.client.page(url, (), lambda _: self._fetch(in_order), self.shared, instead_of=found)
             page = self._whole(found)
         if isinstance(page, Unreadable):
-            return self._skip(page, url, stream_slice)
+            return self._skip(page, url, request.stream_slice)
         if problem := token.problem(page, last_try=True):
             raise transient_error(f"Stream {self.name}: {problem} ({request_label(url)}) Sync again later.")
         if page.lenient:
@@ -185,14 +176,14 @@ class DoceboRequester(HttpRequester):
 
 @dataclass
 class PageRequest:
-    """One request for a page, from its first try to its last. In order, a page is held against those before it, too."""
+    """One request for a page, from its first try to its last. In order, the page is held against those before it."""
 
     requester: DoceboRequester
     url: str
     token: PageToken
-    in_order: bool
-    of_parent: bool
+    stream_slice: StreamSlice | None
     log_formatter: LogFormatter | None
+    in_order: bool = False
     body: bytes = b""
     _result: Page | Unreadable = field(default_factory=lambda: Page([]))
     _access_token: str = ""
@@ -204,6 +195,7 @@ class PageRequest:
 
     def __post_init__(self) -> None:
         self._max_tries = 1 + int(self.requester.error_handler.max_retries or 0)
+        self._of_parent = bool(parent_key(self.stream_slice))
 
     def send(self) -> Page | Unreadable:
         """The page, or why there is none. Raises DoceboError if retrying does not help."""
@@ -225,7 +217,7 @@ class PageRequest:
 
     def _prepare(self) -> Attempt:
         progress, authenticator = self.requester.progress, self.requester.authenticator
-        if progress.failed and self.of_parent:
+        if progress.failed and self._of_parent:
             raise transient_error(f"Stream {self.requester.name} has failed.")
         self._access_token = token = authenticator.token
         self._sent_at = time.monotonic()
@@ -239,7 +231,7 @@ class PageRequest:
         if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
             return self._judge_rejection(resolution)
         gone = resolution.response_action == ResponseAction.IGNORE
-        if gone or (resolution.response_action == ResponseAction.FAIL and self.of_parent):
+        if gone or (resolution.response_action == ResponseAction.FAIL and self._of_parent):
             self._result = Unreadable(resolution.error_message or "", gone)
             return ErrorResolution(ResponseAction.IGNORE)
         return resolution
@@ -252,7 +244,7 @@ class PageRequest:
             problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
         else:
             last_try = self._problems >= self._max_tries - 1
-            problem = self.token.problem(page, last_try) if self.in_order else self.token.mismatch(page)
+            problem = self.token.problem(page, last_try) if self.in_order else None
         self._problems += 1
         if problem:
             return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)

@@ -88,8 +88,8 @@ class PageToken:
 
     def problem(self, page: Page, last_try: bool = False) -> str | None:
         """Why this is not the page that was requested; None if it is. The last try accepts that a few are missing."""
-        if problem := self.mismatch(page):
-            return problem
+        if page.number is not None and page.number + self._offset(page) != self.number:
+            return f"Docebo sent page {page.number} instead of page {self.number}."
         received, total = self.received + len(page.records), max(self.total_count, page.total_count or 0)
         if page.records:
             if page.fingerprint in self.fingerprints:
@@ -102,12 +102,6 @@ class PageToken:
         announced = f"{received} of {total} records were received" if total else f"{received} records were received"
         pages = max(self.page_count, page.page_count or 0)
         return f"Page {self.number}{f' of {pages}' if pages else ''} is empty although more was announced: {announced}."
-
-    def mismatch(self, page: Page) -> str | None:
-        """Why this is not the page with this number; None if it may be."""
-        if page.number is None or page.number + self._offset(page) == self.number:
-            return None
-        return f"Docebo sent page {page.number} instead of page {self.number}."
 
     def next(self, page: Page, full_page: int | None) -> "PageToken | None":
         """The token of the next page; None after the last. `full_page`: records on a page that was asked to be full."""
