@@ -26,20 +26,8 @@ MAX_PREFETCHED_BYTES = 16_000_000  # of each list
 LogFormatter = Callable[[requests.Response], Any]
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """What there is instead of a page where Docebo knows no such parent (404), or does not let it be read."""
-
-    message: str
-    gone: bool
-
-
-@dataclass(frozen=True)
-class SharedPage:
-    """A page that several streams need: what children need of it, and where the whole of it is for its own stream."""
-
-    kept: Page
-    body: Any
+class UnreadableError(Exception):
+    """Docebo does not know the parent (404), or does not let it be read. Holds the message, and whether it is a 404."""
 
 
 @dataclass(kw_only=True)
@@ -126,15 +114,16 @@ class DoceboRequester(HttpRequester):
 
     def _page(self, request: "PageRequest", following: list[str]) -> Page:
         url, token = request.url, request.token
-        found = self.client.page(url, following, lambda each: self._fetch(replace(request, url=each)), self.shared)
-        page = self._whole(found)
-        if isinstance(page, Page) and token.problem(page):
-            # Only in its turn can a page be held against those before it: prefetched, it could not.
-            in_order = replace(request, in_order=True)
-            found = self.client.page(url, (), lambda _: self._fetch(in_order), self.shared, instead_of=found)
-            page = self._whole(found)
-        if isinstance(page, Unreadable):
-            return self._skip(page, url, request.stream_slice)
+        try:
+            found = self.client.page(url, following, lambda each: replace(request, url=each).send(), self.shared)
+            page = self._own(found)
+            if token.problem(page):
+                # Only in its turn can a page be held against those before it: prefetched, it could not.
+                in_order = replace(request, in_order=True)
+                found = self.client.page(url, (), lambda _: in_order.send(), self.shared, instead_of=found)
+                page = self._own(found)
+        except UnreadableError as error:
+            return self._skip(url, request.stream_slice, *error.args)
         if problem := token.problem(page, last_try=True):
             raise transient_error(f"Stream {self.name}: {problem} ({request_label(url)}) Sync again later.")
         if page.lenient:
@@ -145,32 +134,28 @@ class DoceboRequester(HttpRequester):
             )
         return page
 
-    def _fetch(self, request: "PageRequest") -> Any:
-        """A Page, SharedPage or Unreadable. Runs in a thread of the client."""
-        page = request.send()
-        if not isinstance(page, Page) or not self.shared:
+    def kept(self, page: Page, body: bytes) -> Page:
+        """A page as it waits to be used: if several streams need it, what children need, and where the rest is."""
+        if not self.shared:
             return page
-        body = self.client.bodies.put(request.body) if self._is_selected else None
-        return SharedPage(page.only(self._shared_fields), body)
+        records = [{name: record[name] for name in self._shared_fields if name in record} for record in page.records]
+        return replace(page, records=records, body=self.client.bodies.put(body) if self._is_selected else None)
 
-    def _whole(self, found: Any) -> Page | Unreadable:
-        """The page that this requester needs, of one that may be shared."""
-        if isinstance(found, SharedPage) and self.for_children:
-            return replace(found.kept, records=[{**record} for record in found.kept.records])
-        if isinstance(found, SharedPage):
-            return Page.parse(self.client.bodies.get(found.body), self.primary_key)
-        page: Page | Unreadable = found
-        return page
+    def _own(self, page: Page) -> Page:
+        """What this requester needs of a page that was kept."""
+        if self.for_children:
+            return replace(page, records=[{**record} for record in page.records])
+        return Page.parse(self.client.bodies.get(page.body), self.primary_key) if page.body else page
 
-    def _skip(self, unreadable: Unreadable, url: str, stream_slice: StreamSlice | None) -> Page:
+    def _skip(self, url: str, stream_slice: StreamSlice | None, message: str, gone: bool) -> Page:
         """A page without records. One of a batch must not cost the others: they are requested in two halves."""
         parents = parent_keys(stream_slice)
         if len(parents) > 1:
             half = len(parents) // 2
             return Page([], batches=(tuple(parents[:half]), tuple(parents[half:])))
-        report = self.progress.parent_gone if unreadable.gone else self.progress.parent_unreadable
+        report = self.progress.parent_gone if gone else self.progress.parent_unreadable
         grouped = [f", {name} {keys[0]}" for name, keys in parent_key(stream_slice).items() if isinstance(keys, list)]
-        report(request_label(url) + "".join(grouped), unreadable.message)
+        report(request_label(url) + "".join(grouped), message)
         return Page([])
 
 
@@ -184,8 +169,7 @@ class PageRequest:
     stream_slice: StreamSlice | None
     log_formatter: LogFormatter | None
     in_order: bool = False
-    body: bytes = b""
-    _result: Page | Unreadable = field(default_factory=lambda: Page([]))
+    _page: Page = field(default_factory=lambda: Page([]))
     _access_token: str = ""
     _sent_at: float = 0.0
     _rejections: int = 0  # of access tokens
@@ -197,9 +181,9 @@ class PageRequest:
         self._max_tries = 1 + int(self.requester.error_handler.max_retries or 0)
         self._of_parent = bool(parent_key(self.stream_slice))
 
-    def send(self) -> Page | Unreadable:
-        """The page, or why there is none. Raises DoceboError if retrying does not help."""
-        requester, progress = self.requester, self.requester.progress
+    def send(self) -> Page:
+        """The page. Raises UnreadableError if its parent cannot be read, DoceboError if retrying does not help."""
+        requester = self.requester
         response = requester.client.request(
             self._prepare,
             self._judge,
@@ -207,13 +191,9 @@ class PageRequest:
             self._max_tries,
             backoff=lambda tries: requester.error_handler.backoff_time(None, tries) or 0.0,
         )
-        self.body = response.content
-        if log_formatter := self.log_formatter:
-            requester.authenticator.message_repository.log_message(Level.DEBUG, lambda: log_formatter(response))
-        if isinstance(self._result, Page):
-            progress.succeeded = True
-            requester.authenticator.shared_token.accept(self._access_token, self._sent_at)
-        return self._result
+        requester.progress.succeeded = True
+        requester.authenticator.shared_token.accept(self._access_token, self._sent_at)
+        return requester.kept(self._page, response.content)
 
     def _prepare(self) -> Attempt:
         progress, authenticator = self.requester.progress, self.requester.authenticator
@@ -225,20 +205,20 @@ class PageRequest:
         return Attempt(request, lambda: authenticator.shared_token.is_valid(token))
 
     def _judge(self, response: requests.Response) -> ErrorResolution:
-        if response.ok:
-            return self._judge_page(response)
-        resolution = self.requester.judge_error(response)
-        if resolution.response_action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
+        if log_formatter := self.log_formatter:
+            repository = self.requester.authenticator.message_repository
+            repository.log_message(Level.DEBUG, lambda: log_formatter(response))
+        resolution = self._judge_page(response) if response.ok else self.requester.judge_error(response)
+        action, message = resolution.response_action, resolution.error_message or ""
+        if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
             return self._judge_rejection(resolution)
-        gone = resolution.response_action == ResponseAction.IGNORE
-        if gone or (resolution.response_action == ResponseAction.FAIL and self._of_parent):
-            self._result = Unreadable(resolution.error_message or "", gone)
-            return ErrorResolution(ResponseAction.IGNORE)
+        if action == ResponseAction.IGNORE or (action == ResponseAction.FAIL and self._of_parent):
+            raise UnreadableError(message, action == ResponseAction.IGNORE)
         return resolution
 
     def _judge_page(self, response: requests.Response) -> ErrorResolution:
         try:
-            self._result = page = Page.parse(response.content, self.requester.primary_key)
+            self._page = page = Page.parse(response.content, self.requester.primary_key)
         except ValueError:
             size = len(response.content)
             problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."

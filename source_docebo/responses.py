@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -37,6 +37,7 @@ class Page:
     body_size: int = 0  # bytes
     lenient: bool = False  # the body was not quite JSON
     batches: tuple[tuple[Any, ...], ...] = ()  # parents whose records are to be requested instead of this page
+    body: Any = None  # where the whole page is, if the records have only some fields
 
     @classmethod
     def parse(cls, body: bytes, primary_key: Sequence[str] = ()) -> "Page":
@@ -60,11 +61,6 @@ class Page:
             body_size=len(body),
             lenient=lenient,
         )
-
-    def only(self, fields: Iterable[str]) -> "Page":
-        """The same page, its records with these fields alone."""
-        kept = [{name: record[name] for name in fields if name in record} for record in self.records]
-        return replace(self, records=kept)
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,6 @@ class TestPage:
         found = Page.parse(b'{"data": ' + (data % number).encode() + b"}", ("id",))
         assert found.records == [{"id": number}]
 
-    def test_only_some_fields(self) -> None:
-        found = Page([{"id": 1, "name": "a", "type": None}, {"name": "b"}], number=4)
-        assert found.only(["id", "type"]) == Page([{"id": 1, "type": None}, {}], number=4)
-
 
 class TestDecodeJson:
     def test_valid_json(self) -> None:
