@@ -53,6 +53,7 @@ class DoceboRequester(HttpRequester):
         super().__post_init__(parameters)
         self.client = Client.of(self.config)
         self.progress = StreamProgress.of(self.client, self.name)
+        self.max_tries = 1 + int(self.error_handler.max_retries or 0)
         key = parameters.get("primary_key", ())
         self.primary_key = [key] if isinstance(key, str) else list(key)
         self._shared_fields = parameters.get("shared_fields", ())
@@ -177,10 +178,6 @@ class PageRequest:
     _suspect: tuple[str, float] = ("", 0.0)  # a token that was rejected although it may be alive, and when
     _problems: int = 0  # with pages
 
-    def __post_init__(self) -> None:
-        self._max_tries = 1 + int(self.requester.error_handler.max_retries or 0)
-        self._of_parent = bool(parent_key(self.stream_slice))
-
     def send(self) -> Page:
         """The page. Raises UnreadableError if its parent cannot be read, DoceboError if retrying does not help."""
         requester = self.requester
@@ -188,7 +185,7 @@ class PageRequest:
             self._prepare,
             self._judge,
             self._describe,
-            self._max_tries,
+            requester.max_tries,
             backoff=lambda tries: requester.error_handler.backoff_time(None, tries) or 0.0,
         )
         requester.progress.succeeded = True
@@ -197,7 +194,7 @@ class PageRequest:
 
     def _prepare(self) -> Attempt:
         progress, authenticator = self.requester.progress, self.requester.authenticator
-        if progress.failed and self._of_parent:
+        if progress.failed and parent_key(self.stream_slice):
             raise transient_error(f"Stream {self.requester.name} has failed.")
         self._access_token = token = authenticator.token
         self._sent_at = time.monotonic()
@@ -212,7 +209,7 @@ class PageRequest:
         action, message = resolution.response_action, resolution.error_message or ""
         if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
             return self._judge_rejection(resolution)
-        if action == ResponseAction.IGNORE or (action == ResponseAction.FAIL and self._of_parent):
+        if action == ResponseAction.IGNORE or (action == ResponseAction.FAIL and parent_key(self.stream_slice)):
             raise UnreadableError(message, action == ResponseAction.IGNORE)
         return resolution
 
@@ -223,7 +220,7 @@ class PageRequest:
             size = len(response.content)
             problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
         else:
-            last_try = self._problems >= self._max_tries - 1
+            last_try = self._problems >= self.requester.max_tries - 1
             problem = self.token.problem(page, last_try) if self.in_order else None
         self._problems += 1
         if problem:
