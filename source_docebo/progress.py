@@ -33,8 +33,7 @@ class StreamProgress:
         self._first = Lock()
         self._lock = Lock()
         self._found = 0
-        self._read = 0
-        self._all_found = False
+        self._unread = 1  # parents, and until all of them are found, their list
         self._gone: list[str] = []
         self._unreadable: list[str] = []
 
@@ -59,39 +58,34 @@ class StreamProgress:
         """One more parent has records to be read."""
         with self._lock:
             self._found += 1
+            self._unread += 1
 
     def all_parents_found(self) -> None:
-        """There are no more parents."""
-        with self._lock:
-            self._all_found = True
-            self._judge()
+        """There are no more parents: their list counts as one of those that were read."""
+        self.parents_read(1)
 
     def parents_read(self, count: int) -> None:
         """All records of these parents were read, or never will be."""
         with self._lock:
-            self._read += count
-            self._judge()
+            self._unread -= count
+            if self._unread <= 0:
+                self._judge()
 
-    def parent_gone(self, request: str, message: str) -> None:
-        """Docebo does not know the parent (404)."""
+    def parent_skipped(self, request: str, message: str, gone: bool) -> None:
+        """Docebo does not know the parent (404: it is gone), or does not let it be read (403, 400)."""
         with self._lock:
-            self._gone.append(request)
-            if len(self._gone) > self._few() and not self.succeeded:
+            if gone:
+                self._gone.append(request)
+            else:
+                self._unreadable.append(request)
+                self._message = message
+            if not self.succeeded and len(self._gone) > self._few():
                 raise self._not_served()
-        logger.warning("Stream %s: %s Skipped: %s", self._stream, message, request)
-
-    def parent_unreadable(self, request: str, message: str) -> None:
-        """Docebo does not let the parent be read (403, 400)."""
-        with self._lock:
-            self._unreadable.append(request)
-            self._message = message
-            if len(self._unreadable) >= SAME_FAILURES and not self.succeeded:
+            if not self.succeeded and len(self._unreadable) >= SAME_FAILURES:
                 raise config_error(f"Stream {self._stream}: {message} ({request} and others)")
         logger.warning("Stream %s: %s Skipped: %s", self._stream, message, request)
 
     def _judge(self) -> None:
-        if not self._all_found or self._read < self._found:
-            return
         if self._unreadable:
             raise config_error(
                 f"Stream {self._stream}: {len(self._unreadable)} of {self._found} parents could not be read. "

@@ -154,9 +154,8 @@ class DoceboRequester(HttpRequester):
         if len(parents) > 1:
             half = len(parents) // 2
             return Page([], batches=(tuple(parents[:half]), tuple(parents[half:])))
-        report = self.progress.parent_gone if gone else self.progress.parent_unreadable
         grouped = [f", {name} {keys[0]}" for name, keys in parent_key(stream_slice).items() if isinstance(keys, list)]
-        report(request_label(url) + "".join(grouped), message)
+        self.progress.parent_skipped(request_label(url) + "".join(grouped), message, gone)
         return Page([])
 
 

@@ -56,11 +56,11 @@ class TestPageNumber:
     def test_at_the_end_the_parents_are_read(self, config: Mapping[str, Any], progress: StreamProgress) -> None:
         strategy = PageNumber(config=config, parameters={"name": "members"}, page_size=2)
         strategy.next_page_token(Page([{}, {}]), None, partition(1))
-        assert progress._read == 0
+        assert progress._unread == 1
         strategy.next_page_token(Page([{}]), None, partition(1))
         strategy.next_page_token(Page([{}]), None, partition(2, 3, 4))
         strategy.next_page_token(Page([{}]), None, None)
-        assert progress._read == 4
+        assert progress._unread == 1 - 4
 
     def test_batches_come_before_the_end(self, config: Mapping[str, Any], progress: StreamProgress) -> None:
         strategy = PageNumber(config=config, parameters={"name": "members"}, page_size=2)
@@ -70,9 +70,9 @@ class TestPageNumber:
         assert (second.batch, second.batches) == ((2, 3), ())
         more = strategy.next_page_token(Page([{}, {}]), second, partition(1, 2, 3))
         assert (more.batch, more.number) == ((2, 3), 2)
-        assert progress._read == 0
+        assert progress._unread == 1
         assert strategy.next_page_token(Page([{}], fingerprint=1), more, partition(1, 2, 3)) is None
-        assert progress._read == 3
+        assert progress._unread == 1 - 3
 
 
 class TestParents:
@@ -90,7 +90,7 @@ class TestParents:
         stream = build("group_members")
         assert self.slices(stream) == ["a", "b"]
         progress = self.progress_of(stream)
-        assert (progress._found, progress._all_found, progress.failed) == (2, True, False)
+        assert (progress._found, progress._unread, progress.failed) == (2, 2, False)
 
     def test_a_list_of_parents_that_cannot_be_read_fails_the_children(self, docebo: Platform, build: Build) -> None:
         docebo.serves_pages(GROUPS, page_with({"uuid": "a"}).page(1, of=2))
@@ -99,7 +99,7 @@ class TestParents:
         with pytest.raises(DoceboError, match="403"):
             self.slices(stream)
         progress = self.progress_of(stream)
-        assert (progress._all_found, progress.failed) == (False, True)
+        assert (progress._found, progress._unread, progress.failed) == (0, 1, True)
 
     def test_their_key_is_added_to_the_record(self) -> None:
         record = {"id": 5}

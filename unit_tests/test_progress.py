@@ -70,7 +70,7 @@ class TestGone:
     def test_a_few_are_skipped(self, caplog: pytest.LogCaptureFixture, found: int, gone: int) -> None:
         made = progress(found)
         for number in range(gone):
-            made.parent_gone(f"GET /{number}", "It may have been deleted.")
+            made.parent_skipped(f"GET /{number}", "It may have been deleted.", gone=True)
         finish(made, found)
         assert [record.getMessage() for record in caplog.records] == [
             f"Stream members: It may have been deleted. Skipped: GET /{number}" for number in range(gone)
@@ -80,7 +80,7 @@ class TestGone:
     def test_more_fail_the_stream_after_the_others_were_read(self, found: int, gone: int) -> None:
         made = progress(found)
         for number in range(gone):
-            made.parent_gone(f"GET /{number}", "Gone.")
+            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
         made.all_parents_found()
         made.parents_read(found - 1)
         with pytest.raises(DoceboError, match=f"returned 404 for {gone} of {found} parents") as raised:
@@ -91,9 +91,9 @@ class TestGone:
     def test_all_of_them_mean_that_the_platform_does_not_serve_it(self) -> None:
         made = progress(100, succeeded=False)
         for number in range(5):
-            made.parent_gone(f"GET /{number}", "Gone.")
+            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
         with pytest.raises(DoceboError, match="this platform does not serve it") as raised:
-            made.parent_gone("GET /5", "Gone.")
+            made.parent_skipped("GET /5", "Gone.", gone=True)
         assert raised.value.failure_type.value == "config_error"
         assert "(GET /0, GET /1, GET /2, GET /3, GET /4, ..)" in str(raised.value)
 
@@ -101,14 +101,14 @@ class TestGone:
     def test_all_of_few_too(self, found: int) -> None:
         made = progress(found, succeeded=False)
         for number in range(found):
-            made.parent_gone(f"GET /{number}", "Gone.")
+            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
         with pytest.raises(DoceboError, match="does not serve it"):
             finish(made, found)
 
     def test_many_do_not_fail_it_at_once_when_another_was_read(self) -> None:
         made = progress(10)
         for number in range(9):
-            made.parent_gone(f"GET /{number}", "Gone.")
+            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
 
     def test_the_constant(self) -> None:
         assert FEW_PARENTS == 3
@@ -117,7 +117,7 @@ class TestGone:
 class TestUnreadable:
     def test_one_fails_the_stream_after_the_others_were_read(self) -> None:
         made = progress(10)
-        made.parent_unreadable("GET /4", "No permission.")
+        made.parent_skipped("GET /4", "No permission.", gone=False)
         made.all_parents_found()
         made.parents_read(9)
         with pytest.raises(DoceboError) as raised:
@@ -128,17 +128,17 @@ class TestUnreadable:
     def test_three_are_enough_when_none_was_read(self) -> None:
         assert SAME_FAILURES == 3
         made = progress(10, succeeded=False)
-        made.parent_unreadable("GET /0", "No permission.")
-        made.parent_unreadable("GET /1", "No permission.")
+        made.parent_skipped("GET /0", "No permission.", gone=False)
+        made.parent_skipped("GET /1", "No permission.", gone=False)
         with pytest.raises(DoceboError) as raised:
-            made.parent_unreadable("GET /2", "No permission.")
+            made.parent_skipped("GET /2", "No permission.", gone=False)
         assert str(raised.value) == "Stream members: No permission. (GET /2 and others)"
         assert raised.value.failure_type.value == "config_error"
 
     def test_five_are_named(self, caplog: pytest.LogCaptureFixture) -> None:
         made = progress(10)
         for number in range(6):
-            made.parent_unreadable(f"GET /{number}", "No permission.")
+            made.parent_skipped(f"GET /{number}", "No permission.", gone=False)
         assert caplog.records[0].getMessage() == "Stream members: No permission. Skipped: GET /0"
         with pytest.raises(DoceboError, match=r"\(GET /0, GET /1, GET /2, GET /3, GET /4, \.\.\)$"):
             finish(made, 10)
@@ -146,7 +146,7 @@ class TestUnreadable:
     def test_exactly_five_are_all(self) -> None:
         made = progress(10)
         for number in range(5):
-            made.parent_unreadable(f"GET /{number}", "No permission.")
+            made.parent_skipped(f"GET /{number}", "No permission.", gone=False)
         with pytest.raises(DoceboError, match=r"GET /4\)$"):
             finish(made, 10)
 
@@ -154,7 +154,7 @@ class TestUnreadable:
 class TestEnd:
     def test_is_only_reached_when_all_parents_are_found(self) -> None:
         made = progress(1, succeeded=False)
-        made.parent_gone("GET /0", "Gone.")
+        made.parent_skipped("GET /0", "Gone.", gone=True)
         made.parents_read(1)
         with pytest.raises(DoceboError, match="does not serve it"):
             made.all_parents_found()
