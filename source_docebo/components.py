@@ -22,7 +22,7 @@ from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_docebo.client import Client
 from source_docebo.errors import DoceboError, config_error, system_error
-from source_docebo.progress import StreamProgress, parent_key, parent_keys
+from source_docebo.progress import StreamProgress, parent_keys
 from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
 
@@ -62,14 +62,14 @@ class PageNumber(PaginationStrategy):
         self,
         response: Page,
         last_page_token_value: PageToken | None,
-        stream_slice: StreamSlice | None = None,
+        stream_slice: StreamSlice,
         **_: Any,
     ) -> PageToken | None:
         """The token of the next page; None after the last. Raises DoceboError if the stream must fail at its end."""
         token = last_page_token_value or PageToken()
         following = (None if response.batches else token.next(response, self.page_size)) or token.next_batch(response)
-        if following is None and parent_key(stream_slice):
-            self._progress.parents_read(len(parent_keys(stream_slice)))
+        if following is None and (read := parent_keys(stream_slice)):
+            self._progress.parents_read(len(read))
         return following
 
     def get_page_size(self) -> int | None:
@@ -90,11 +90,12 @@ class UniqueParentRouter(SubstreamPartitionRouter):
         seen = set()
         try:
             for stream_slice in super().stream_slices():
-                key = str(parent_key(stream_slice))
-                if key not in seen:
-                    seen.add(key)
+                # All but the parent's own partition, of which a list has none.
+                key = {name: value for name, value in stream_slice.partition.items() if name != "parent_slice"}
+                if str(key) not in seen:
+                    seen.add(str(key))
                     progress.parent_found()
-                    yield stream_slice
+                    yield StreamSlice(partition=key, cursor_slice={})
         except DoceboError:
             progress.fail()
             raise
@@ -106,10 +107,10 @@ class AddParentKey(RecordTransformation):
     """Adds the key of the parent that a record was read from. AddFields does the same for 60 µs a record."""
 
     def transform(  # type: ignore[override]
-        self, record: dict[str, Any], stream_slice: StreamSlice | None = None, **_: Any
+        self, record: dict[str, Any], stream_slice: StreamSlice, **_: Any
     ) -> None:
         """Sets each field of the partition on the record."""
-        record.update(parent_key(stream_slice))
+        record.update(stream_slice.partition)
 
 
 @dataclass

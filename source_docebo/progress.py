@@ -110,15 +110,9 @@ class StreamProgress:
         )
 
 
-def parent_key(stream_slice: StreamSlice | None) -> dict[str, Any]:
-    """The key of the parent that a partition is for, by the name of its field; empty if it has none."""
-    partition = stream_slice.partition if stream_slice else {}
-    return {name: value for name, value in partition.items() if name != "parent_slice"}
-
-
-def parent_keys(stream_slice: StreamSlice | None) -> list[Any]:
+def parent_keys(stream_slice: StreamSlice) -> list[Any]:
     """The keys of the parents that a partition is for: several if they are grouped."""
-    values = parent_key(stream_slice).values()
+    values = stream_slice.partition.values()
     return [key for value in values for key in (value if isinstance(value, list) else [value])]
 
 

@@ -17,7 +17,7 @@ from airbyte_cdk.sources.types import StreamSlice
 from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
 from source_docebo.client import HEADERS, Attempt, Client
 from source_docebo.errors import DoceboError, transient_error
-from source_docebo.progress import StreamProgress, parent_key, parent_keys
+from source_docebo.progress import StreamProgress, parent_keys
 from source_docebo.responses import Page, PageToken, content_type, error_message, is_from_docebo, request_label
 
 MAX_REJECTIONS = 10  # of one request: each token may be revoked while it is under way
@@ -62,7 +62,7 @@ class DoceboRequester(HttpRequester):
 
     def send_request(  # type: ignore[override]
         self,
-        stream_slice: StreamSlice | None = None,
+        stream_slice: StreamSlice,
         request_params: Mapping[str, Any] | None = None,
         log_formatter: LogFormatter | None = None,
         **_: Any,
@@ -71,12 +71,12 @@ class DoceboRequester(HttpRequester):
         A page; without records where there is nothing to read (a course without sessions, a group that was deleted
         during the sync). None if the stream has failed. Raises DoceboError if there is no such page.
         """
-        if self.progress.failed and parent_key(stream_slice):
+        if self.progress.failed and stream_slice.partition:
             return None
         params = {**(request_params or {})}
         token: PageToken | None = params.pop("page", None)
         if token and token.batch:
-            batch = dict.fromkeys(parent_key(stream_slice), list(token.batch))
+            batch = dict.fromkeys(stream_slice.partition, list(token.batch))
             stream_slice = StreamSlice(partition=batch, cursor_slice={})
         query = urlencode(self._request_params(None, stream_slice, None, params), doseq=True)
         list_url = self._get_url(stream_slice=_quoted(stream_slice)) + (f"?{query}" if query else "")
@@ -148,13 +148,13 @@ class DoceboRequester(HttpRequester):
             return replace(page, records=[{**record} for record in page.records])
         return Page.parse(self.client.bodies.get(page.body), self.primary_key) if page.body else page
 
-    def _skip(self, url: str, stream_slice: StreamSlice | None, message: str, gone: bool) -> Page:
+    def _skip(self, url: str, stream_slice: StreamSlice, message: str, gone: bool) -> Page:
         """A page without records. One of a batch must not cost the others: they are requested in two halves."""
         parents = parent_keys(stream_slice)
         if len(parents) > 1:
             half = len(parents) // 2
             return Page([], batches=(tuple(parents[:half]), tuple(parents[half:])))
-        grouped = [f", {name} {keys[0]}" for name, keys in parent_key(stream_slice).items() if isinstance(keys, list)]
+        grouped = [f", {name} {keys[0]}" for name, keys in stream_slice.partition.items() if isinstance(keys, list)]
         self.progress.parent_skipped(request_label(url) + "".join(grouped), message, gone)
         return Page([])
 
@@ -166,7 +166,7 @@ class PageRequest:
     requester: DoceboRequester
     url: str
     token: PageToken
-    stream_slice: StreamSlice | None
+    stream_slice: StreamSlice
     log_formatter: LogFormatter | None
     in_order: bool = False
     _page: Page = field(default_factory=lambda: Page([]))
@@ -193,7 +193,7 @@ class PageRequest:
 
     def _prepare(self) -> Attempt:
         progress, authenticator = self.requester.progress, self.requester.authenticator
-        if progress.failed and parent_key(self.stream_slice):
+        if progress.failed and self.stream_slice.partition:
             raise transient_error(f"Stream {self.requester.name} has failed.")
         self._access_token = token = authenticator.token
         self._sent_at = time.monotonic()
@@ -208,7 +208,7 @@ class PageRequest:
         action, message = resolution.response_action, resolution.error_message or ""
         if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
             return self._judge_rejection(resolution)
-        if action == ResponseAction.IGNORE or (action == ResponseAction.FAIL and parent_key(self.stream_slice)):
+        if action == ResponseAction.IGNORE or (action == ResponseAction.FAIL and self.stream_slice.partition):
             raise UnreadableError(message, action == ResponseAction.IGNORE)
         return resolution
 
@@ -249,11 +249,9 @@ class PageRequest:
         return f"Stream {self.requester.name}: {problem} ({request_label(self.url)})"
 
 
-def _quoted(stream_slice: StreamSlice | None) -> StreamSlice | None:
+def _quoted(stream_slice: StreamSlice) -> StreamSlice:
     """The partition for a path: a parent's key may hold any character."""
-    if stream_slice is None:
-        return None
-    keys = {name: quote(str(key), safe="") for name, key in parent_key(stream_slice).items()}
+    keys = {name: quote(str(key), safe="") for name, key in stream_slice.partition.items()}
     dots = {name: key.replace(".", "%2E") if set(key) == {"."} else key for name, key in keys.items()}
     return StreamSlice(partition=dots, cursor_slice=stream_slice.cursor_slice)
 

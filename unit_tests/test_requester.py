@@ -36,11 +36,11 @@ def requester(stream: DefaultStream) -> DoceboRequester:
 
 
 def partition(**key: Any) -> StreamSlice:
-    return StreamSlice(partition={**key, "parent_slice": {}}, cursor_slice={})
+    return StreamSlice(partition=key, cursor_slice={})
 
 
 def send(made: DoceboRequester, token: PageToken | None = None, key: StreamSlice | None = None) -> Page | None:
-    return made.send_request(stream_slice=key, request_params={"page": token, "page_size": 200})
+    return made.send_request(stream_slice=key or partition(), request_params={"page": token, "page_size": 200})
 
 
 def rejects(docebo: Platform, meanwhile: Callable[[], None]) -> None:
@@ -191,9 +191,8 @@ class TestPrefetch:
         made, logged = requester(build("users")), []
         repository = made.authenticator.message_repository
         monkeypatch.setattr(repository, "log_message", lambda level, message: logged.append((level.name, message())))
-        made.send_request(
-            request_params={"page": PageToken(1, page_count=3)}, log_formatter=lambda response: response.url
-        )
+        params = {"page": PageToken(1, page_count=3)}
+        made.send_request(partition(), params, log_formatter=lambda response: response.url)
         assert made.client._prefetched == {}
         assert logged == [("DEBUG", "https://acme.docebosaas.com/manage/v1/user?page=1")]
 
