@@ -6,7 +6,7 @@ methods with keywords only, so a signature names what it uses.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -46,12 +46,12 @@ class PageNumber(PaginationStrategy):
     """
 
     config: Config
-    parameters: InitVar[Mapping[str, Any]]
+    name: str = ""
     page_size: int | None = None
     inject_on_first_request: bool = True
 
-    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
-        self._progress = StreamProgress.of(Client.of(self.config), (parameters or {}).get("name", ""))
+    def __post_init__(self) -> None:
+        self._progress = StreamProgress.of(Client.of(self.config), self.name)
 
     @property
     def initial_token(self) -> PageToken | None:
@@ -67,9 +67,9 @@ class PageNumber(PaginationStrategy):
     ) -> PageToken | None:
         """The token of the next page; None after the last. Raises DoceboError if the stream must fail at its end."""
         token = last_page_token_value or PageToken()
-        following = (None if response.batches else token.next(response, self.page_size)) or token.next_batch(response)
-        if following is None and (read := parent_keys(stream_slice)):
-            self._progress.parents_read(len(read))
+        following = token.next(response, self.page_size) or token.next_batch(response)
+        if following is None:
+            self._progress.parents_read(len(parent_keys(stream_slice)))
         return following
 
     def get_page_size(self) -> int | None:
@@ -121,20 +121,18 @@ class SchemaNormalizer(TypeTransformer):
     """
 
     config: Config
-    parameters: InitVar[Mapping[str, Any]]
     name: str = ""
-    _normalizers: dict[int, RecordNormalizer] = field(init=False, default_factory=dict)
+    _normalizer: RecordNormalizer | None = field(init=False, default=None)
 
-    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+    def __post_init__(self) -> None:
         self._client = Client.of(self.config)
 
     def transform(self, record: dict[str, Any], schema: Mapping[str, Any]) -> None:
         """Changes the record in place. Raises DoceboError for a record without its key."""
-        normalizer = self._normalizers.get(id(schema))
-        if normalizer is None:
-            normalizer = self._normalizers[id(schema)] = RecordNormalizer(schema, self._report)
+        if self._normalizer is None:
+            self._normalizer = RecordNormalizer(schema, self._report)
         try:
-            normalizer.normalize(record)
+            self._normalizer.normalize(record)
         except UnusableKeyError as error:
             key, problem = error.args
             StreamProgress.of(self._client, self.name).fail()
@@ -162,28 +160,25 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
     """
 
     config: Config
-    parameters: InitVar[Mapping[str, Any]]
     schema_loader: InlineSchemaLoader
     definitions_stream: DefaultStream
-    _schema: Mapping[str, Any] | None = field(init=False, default=None)
+    name: str = ""
 
-    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+    def __post_init__(self) -> None:
         self._client = Client.of(self.config)
-        self._name = (parameters or {}).get("name", "")
 
     def get_json_schema(self) -> Mapping[str, Any]:
         """
-        The schema. Without definitions that the user has no right to (403) or the platform does not serve (404), it has
-        the additional fields of the catalog. Raises DoceboError if discover cannot read them for any other reason.
+        The schema; the CDK asks for it once. Without definitions that the user has no right to (403) or the platform
+        does not serve (404), it has the additional fields of the catalog. Raises DoceboError if discover cannot read
+        them for any other reason.
         """
-        if self._schema is None:
-            catalog = (self._client.selected_streams or {}).get(self._name)
-            schema = self.schema_loader.get_json_schema()
-            additional = additional_field_properties(self._definitions(catalog))
-            for name in additional.keys() - set(catalog or additional):
-                _warn_of_undeclared(self._client, self._name, name)
-            self._schema = {**schema, "properties": {**schema["properties"], **additional}}
-        return self._schema
+        catalog = (self._client.selected_streams or {}).get(self.name)
+        schema = self.schema_loader.get_json_schema()
+        additional = additional_field_properties(self._definitions(catalog))
+        for name in additional.keys() - set(catalog or additional):
+            _warn_of_undeclared(self._client, self.name, name)
+        return {**schema, "properties": {**schema["properties"], **additional}}
 
     def _definitions(self, catalog: list[str] | None) -> list[Mapping[str, Any]]:
         stream = self.definitions_stream
@@ -193,8 +188,8 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
             if catalog is None and error.status_code not in (403, 404):
                 raise
             self._client.warn_once(
-                (self._name, "definitions"),
-                f"{error} Stream {self._name} is read without the definitions of its additional fields.",
+                (self.name, "definitions"),
+                f"{error} Stream {self.name} is read without the definitions of its additional fields.",
             )
             return [{"id": name.removeprefix("field_")} for name in catalog or () if name.startswith("field_")]
 
@@ -208,7 +203,6 @@ class BoundedState(StateMigration):
     """
 
     config: Config
-    parameters: InitVar[Mapping[str, Any]]
     cursor_field: str
     name: str = ""
 

@@ -41,21 +41,21 @@ def test_the_extractor_yields_the_records_of_the_page() -> None:
 
 class TestPageNumber:
     def test_first_token(self, config: Mapping[str, Any]) -> None:
-        assert PageNumber(config=config, parameters={}).initial_token == PageToken(1)
-        assert PageNumber(config=config, parameters={}, inject_on_first_request=False).initial_token is None
+        assert PageNumber(config=config).initial_token == PageToken(1)
+        assert PageNumber(config=config, inject_on_first_request=False).initial_token is None
 
     def test_page_size(self, config: Mapping[str, Any]) -> None:
-        assert PageNumber(config=config, parameters={}).get_page_size() is None
-        assert PageNumber(config=config, parameters={}, page_size=200).get_page_size() == 200
+        assert PageNumber(config=config).get_page_size() is None
+        assert PageNumber(config=config, page_size=200).get_page_size() == 200
 
     def test_goes_on_after_a_full_page(self, config: Mapping[str, Any]) -> None:
-        strategy = PageNumber(config=config, parameters={}, page_size=2)
+        strategy = PageNumber(config=config, page_size=2)
         token = strategy.next_page_token(Page([{}, {}]), None, partition())
         assert token.number == 2
         assert strategy.next_page_token(Page([{}], fingerprint=1), token, partition()) is None
 
     def test_at_the_end_the_parents_are_read(self, config: Mapping[str, Any], progress: StreamProgress) -> None:
-        strategy = PageNumber(config=config, parameters={"name": "members"}, page_size=2)
+        strategy = PageNumber(config=config, name="members", page_size=2)
         strategy.next_page_token(Page([{}, {}]), None, partition(1))
         assert progress._unread == 1
         strategy.next_page_token(Page([{}]), None, partition(1))
@@ -64,7 +64,7 @@ class TestPageNumber:
         assert progress._unread == 1 - 4
 
     def test_batches_come_before_the_end(self, config: Mapping[str, Any], progress: StreamProgress) -> None:
-        strategy = PageNumber(config=config, parameters={"name": "members"}, page_size=2)
+        strategy = PageNumber(config=config, name="members", page_size=2)
         first = strategy.next_page_token(Page([], batches=((1,), (2, 3))), None, partition(1, 2, 3))
         assert (first.batch, first.batches, first.number) == ((1,), ((2, 3),), 1)
         second = strategy.next_page_token(Page([{}]), first, partition(1, 2, 3))
@@ -117,7 +117,7 @@ SCHEMA = {
 class TestNormalizer:
     def test_changes_the_record_in_place(self, config: Mapping[str, Any]) -> None:
         record = {"id": "5", "at": "2024-05-01"}
-        SchemaNormalizer(config=config, parameters={}, name="members").transform(record, SCHEMA)
+        SchemaNormalizer(config=config, name="members").transform(record, SCHEMA)
         assert record == {"id": 5, "at": "2024-05-01T00:00:00Z"}
 
     @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ class TestNormalizer:
     ) -> None:
         fields = ", ".join(sorted(record))
         with pytest.raises(DoceboError) as raised:
-            SchemaNormalizer(config=config, parameters={}, name="members").transform(record, SCHEMA)
+            SchemaNormalizer(config=config, name="members").transform(record, SCHEMA)
         assert raised.value.failure_type.value == "system_error"
         assert str(raised.value) == (
             f"Stream members: {problem}, the field id. It has the fields {fields}. Docebo may have renamed it: "
@@ -143,7 +143,7 @@ class TestNormalizer:
     def test_a_value_that_does_not_fit_is_warned_of_once(
         self, config: Mapping[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
-        normalizer = SchemaNormalizer(config=config, parameters={}, name="members")
+        normalizer = SchemaNormalizer(config=config, name="members")
         for number in range(3):
             normalizer.transform({"id": number, "at": "Ada, May"}, SCHEMA)
         (message,) = [record.getMessage() for record in caplog.records]
@@ -155,7 +155,7 @@ class TestNormalizer:
     def test_an_additional_field_that_is_not_declared_is_warned_of_once(
         self, config: Mapping[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
-        normalizer = SchemaNormalizer(config=config, parameters={}, name="members")
+        normalizer = SchemaNormalizer(config=config, name="members")
         schema = {**SCHEMA, "x-additional-fields": True}
         for number in range(3):
             normalizer.transform({"id": number, "field_7": "Sales"}, schema)
