@@ -75,8 +75,8 @@ class DoceboRequester(HttpRequester):
             return None
         params = {**(request_params or {})}
         token: PageToken | None = params.pop("page", None)
-        if token and token.batch:
-            batch = dict.fromkeys(stream_slice.partition, list(token.batch))
+        if token and token.batches:
+            batch = dict.fromkeys(stream_slice.partition, list(token.batches[0]))
             stream_slice = StreamSlice(partition=batch, cursor_slice={})
         query = urlencode(self._request_params(None, stream_slice, None, params), doseq=True)
         list_url = self._get_url(stream_slice=_quoted(stream_slice)) + (f"?{query}" if query else "")

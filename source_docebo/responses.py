@@ -79,8 +79,7 @@ class PageToken:
     has_more: bool | None = None  # what the page before said
     counts_from_zero: bool = False
     fingerprints: set[int] = field(default_factory=set, compare=False)  # of all pages so far
-    batch: tuple[Any, ...] = ()  # the parents whose records are read; empty: those of the partition
-    batches: tuple[tuple[Any, ...], ...] = ()  # those that follow
+    batches: tuple[tuple[Any, ...], ...] = ()  # parents whose records are read, and next ones; empty: the partition's
 
     def problem(self, page: Page, last_try: bool = False) -> str | None:
         """Why this is not the page that was requested; None if it is. The last try accepts that a few are missing."""
@@ -120,26 +119,24 @@ class PageToken:
             more = page.has_more
         else:
             more = full_page is not None and len(page.records) >= min(full_page, page.page_size or full_page)
-        return (
-            replace(
-                self,
-                number=self.number + 1,
-                page_count=max(self.page_count, pages),
-                total_count=max(self.total_count, total),
-                received=received,
-                largest=largest,
-                body_size=max(self.body_size, page.body_size),
-                has_more=page.has_more,
-                counts_from_zero=bool(self._offset(page)),
-            )
-            if more
-            else None
+        if not more:
+            return None
+        return replace(
+            self,
+            number=self.number + 1,
+            page_count=max(self.page_count, pages),
+            total_count=max(self.total_count, total),
+            received=received,
+            largest=largest,
+            body_size=max(self.body_size, page.body_size),
+            has_more=page.has_more,
+            counts_from_zero=bool(self._offset(page)),
         )
 
     def next_batch(self, page: Page) -> "PageToken | None":
         """The first page of the next batch of parents; None after the last."""
-        batches = page.batches + self.batches
-        return PageToken(batch=batches[0], batches=batches[1:]) if batches else None
+        batches = page.batches + self.batches[1:]
+        return PageToken(batches=batches) if batches else None
 
     def _offset(self, page: Page) -> int:
         return int(self.counts_from_zero or (self.number == 1 and page.number == 0))

@@ -66,11 +66,11 @@ class TestPageNumber:
     def test_batches_come_before_the_end(self, config: Mapping[str, Any], progress: StreamProgress) -> None:
         strategy = PageNumber(config=config, name="members", page_size=2)
         first = strategy.next_page_token(Page([], batches=((1,), (2, 3))), None, partition(1, 2, 3))
-        assert (first.batch, first.batches, first.number) == ((1,), ((2, 3),), 1)
+        assert first == PageToken(batches=((1,), (2, 3)))
         second = strategy.next_page_token(Page([{}]), first, partition(1, 2, 3))
-        assert (second.batch, second.batches) == ((2, 3), ())
+        assert second == PageToken(batches=((2, 3),))
         more = strategy.next_page_token(Page([{}, {}]), second, partition(1, 2, 3))
-        assert (more.batch, more.number) == ((2, 3), 2)
+        assert (more.batches, more.number) == (((2, 3),), 2)
         assert progress._unread == 1
         assert strategy.next_page_token(Page([{}], fingerprint=1), more, partition(1, 2, 3)) is None
         assert progress._unread == 1 - 3

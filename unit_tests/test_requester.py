@@ -85,7 +85,7 @@ class TestRequest:
 
     def test_a_batch_takes_the_place_of_the_partition(self, docebo: Platform, build: Build) -> None:
         docebo.serves(ENROLLMENTS)
-        send(requester(build("course_enrollments")), PageToken(batch=(2, 3)), partition(course_id=[1, 2, 3]))
+        send(requester(build("course_enrollments")), PageToken(batches=((2, 3),)), partition(course_id=[1, 2, 3]))
         assert docebo.queries_for(ENROLLMENTS)[0]["course_id[]"] == ["2", "3"]
 
 
@@ -314,15 +314,15 @@ class TestErrors:
     ) -> None:
         docebo.responds(ENROLLMENTS, error_response(404, "No"))
         made = requester(build("course_enrollments"))
-        send(made, PageToken(batch=(7,)), partition(course_id=[7, 8]))
+        send(made, PageToken(batches=((7,), (8,))), partition(course_id=[7, 8]))
         assert made.progress._gone == [f"GET /{ENROLLMENTS}, page 1, course_id 7"]
 
     def test_a_batch_with_one_that_is_gone_is_split(self, docebo: Platform, build: Build) -> None:
         docebo.responds(ENROLLMENTS, error_response(404, "No"))
         made = requester(build("course_enrollments"))
         assert send(made, PageToken(), partition(course_id=[1, 2, 3])).batches == ((1,), (2, 3))
-        assert send(made, PageToken(batch=(2, 3)), partition(course_id=[1, 2, 3])).batches == ((2,), (3,))
-        assert send(made, PageToken(batch=(2,)), partition(course_id=[1, 2, 3])) == Page([])
+        assert send(made, PageToken(batches=((2, 3),)), partition(course_id=[1, 2, 3])).batches == ((2,), (3,))
+        assert send(made, PageToken(batches=((2,), (3,))), partition(course_id=[1, 2, 3])) == Page([])
 
     def test_a_stream_that_has_failed_sends_nothing_for_its_parents(self, docebo: Platform, build: Build) -> None:
         made = requester(build("group_members"))

@@ -242,10 +242,10 @@ class TestNext:
 
     def test_batches_follow_each_other(self) -> None:
         halves = Page([], batches=((1, 2), (3,)))
-        first = PageToken(batches=((4,),)).next_batch(halves)
-        assert (first.batch, first.batches, first.number) == ((1, 2), ((3,), (4,)), 1)
+        first = PageToken(batches=((1, 2, 3), (4,))).next_batch(halves)
+        assert first == PageToken(batches=((1, 2), (3,), (4,)))
         second = first.next_batch(page(0))
-        assert (second.batch, second.batches) == ((3,), ((4,),))
+        assert second == PageToken(batches=((3,), (4,)))
         assert second.next_batch(page(0)).next_batch(page(0)) is None
 
 
