@@ -198,9 +198,7 @@ class TestStates:
 
 def migrated(state: Mapping[str, Any]) -> Mapping[str, Any]:
     config = {**ConfigBuilder().build(), "num_workers": 2}
-    return BoundedState(config=config, parameters={}, cursor_field="date_last_updated", name="enrollments").migrate(
-        state
-    )
+    return BoundedState(config=config, cursor_field="date_last_updated", name="enrollments").migrate(state)
 
 
 def test_discover_says_that_the_stream_can_be_read_since_the_last_sync(docebo: Platform) -> None:
