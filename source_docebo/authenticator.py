@@ -13,6 +13,7 @@ from airbyte_cdk.sources.declarative.auth.declarative_authenticator import Decla
 from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import Config
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.client import HEADERS, Attempt, Client
 from source_docebo.errors import DoceboError, config_error, mask
@@ -87,7 +88,7 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
             return header, DEFAULT_LIFETIME_SECONDS
 
     def _rejection(self, response: requests.Response, body: Mapping[str, Any]) -> str:
-        error, grant = str(body.get("error", "")), self.grant.get_grant_type()
+        error, grant = filter_secrets(str(body.get("error", ""))), self.grant.get_grant_type()
         if error == "invalid_client":
             return "Docebo does not know this client_id with this client_secret. Copy both again from the OAuth app."
         if error in ("invalid_grant", "access_denied") and grant == "password":

@@ -21,7 +21,8 @@ class DoceboError(AirbyteTracedException):
     """
 
     def __init__(self, message: str, failure_type: FailureType, status_code: int | None = None) -> None:
-        super().__init__(message=message, internal_message=message, failure_type=failure_type)
+        masked = airbyte_secrets_utils.filter_secrets(message)  # here, since a traceback shows it in another form
+        super().__init__(message=masked, internal_message=masked, failure_type=failure_type)
         self.status_code = status_code
 
     def as_airbyte_message(self, stream_descriptor: StreamDescriptor | None = None) -> AirbyteMessage:

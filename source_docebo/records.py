@@ -69,9 +69,8 @@ class RecordNormalizer:
         Changes the record in place. Raises UnusableKeyError for a required field that is missing or ambiguous.
         """
         for field, aliases in self._aliases:
-            found = next((alias for alias in aliases if alias in record), None)
-            if field not in record and found:
-                record[field] = record[found]
+            if record.get(field) is None:
+                record[field] = next((record[alias] for alias in aliases if record.get(alias) is not None), None)
         for field, fitting, convert in self._fields:
             value = record.get(field)
             if type(value) not in fitting:

@@ -1,6 +1,7 @@
 """What a response holds: a page of a list and where the list ends, Retry-After, Docebo's error messages."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 # What the rules of paging call a few records: so many may be deleted while their list is read.
 FEW_RECORDS = 20
@@ -48,7 +50,7 @@ class Page:
         records = _as_records(envelope["items"] or [] if envelope else data)
         if any(type(record.get(name)) is float for record in records for name in primary_key):
             # Only the standard library keeps integers beyond 64 bits apart.
-            exact = json.loads(body.decode("utf-8-sig", "replace"), strict=False)["data"]
+            exact = _parse_leniently(body)["data"]
             records = _as_records(exact["items"] if envelope else exact)
         return cls(
             records=records,
@@ -165,9 +167,11 @@ def decode_json(body: bytes) -> tuple[Any, bool]:
     try:
         return orjson.loads(body), False
     except orjson.JSONDecodeError:
-        text = body.decode("utf-8-sig", "replace")
-        content = json.loads(text, strict=False, parse_constant=lambda _: None)
-        return json.loads(_SURROGATES.sub("\ufffd", json.dumps(content, ensure_ascii=False))), True
+        try:
+            content = _parse_leniently(body)
+            return json.loads(_SURROGATES.sub("\ufffd", json.dumps(content, ensure_ascii=False))), True
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def json_object(response: requests.Response) -> dict[str, Any]:
@@ -199,7 +203,7 @@ def error_message(response: requests.Response) -> str:
     text = " ".join(map(str, message)) if isinstance(message, list) else message
     if not isinstance(text, str) or not text:
         return ""
-    return f" Docebo says: {re.sub(r'[^ ]*@[^ ]*', '***', text)[:200]}"
+    return f" Docebo says: {re.sub(r'[^ ]*@[^ ]*', '***', filter_secrets(text))[:200]}"
 
 
 def content_type(response: requests.Response) -> str:
@@ -217,6 +221,14 @@ def request_label(url: str) -> str:
     parts = urlsplit(url)
     page = re.search(r"(?:^|&)page=(\d+)", parts.query)
     return f"GET {parts.path}, page {page[1]}" if page else f"GET {parts.path}"
+
+
+def _parse_leniently(body: bytes) -> Any:
+    def finite(number: str) -> float | None:
+        return float(number) if math.isfinite(float(number)) else None
+
+    text = body.decode("utf-8-sig", "replace")
+    return json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=finite)
 
 
 def _as_records(items: Any) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from airbyte_cdk.models import (
     AirbyteStateMessageSerializer,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteCatalogSerializer,
+    SyncMode,
 )
 from airbyte_cdk.sources.declarative.types import ConnectionDefinition
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
@@ -81,6 +82,12 @@ class SourceDocebo(YamlDeclarativeSource):
         for handler in logging.getLogger().handlers:
             handler.addFilter(drop_stack_trace)
         self._was_read = False
+        entries = catalog.streams if catalog else []
+        full = {entry.stream.name for entry in entries if entry.sync_mode == SyncMode.full_refresh}
+        # The CDK would read them since their state, and lose the records before it.
+        state = [
+            message for message in state or [] if not (message.stream and message.stream.stream_descriptor.name in full)
+        ]
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
         # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
         self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS
@@ -115,7 +122,7 @@ class SourceDocebo(YamlDeclarativeSource):
             yield from SourceDocebo(catalog, config, state).read(logger, config, catalog, state)
             return
         self._was_read = True
-        fields = {entry.stream.name: [*entry.stream.json_schema.get("properties", ())] for entry in catalog.streams}
+        fields = {entry.stream.name: [*(entry.stream.json_schema.get("properties") or ())] for entry in catalog.streams}
         served = {stream["name"] for stream in self.resolved_manifest["streams"]}
         unknown = [name for name in fields if name not in served]
         self._begin(streams=fields)

@@ -34,6 +34,11 @@ def test_an_error_has_its_message_no_stack_trace_and_the_status_code_that_caused
     assert create("It failed.").status_code is None
 
 
+def test_an_error_masks_its_message() -> None:
+    mask(['it\'s-"secret"'])
+    assert "secret" not in repr(config_error('Docebo says: it\'s-"secret"'))
+
+
 class TestMask:
     @pytest.mark.parametrize(
         "echoed",

@@ -32,10 +32,12 @@ def enrollment(number: int, date: str | None) -> dict[str, Any]:
     return {"type": "elearning", "id": number, "user_id": 7, "date_last_updated": date}
 
 
-def read(state: Mapping[str, Any] | None = None, stream: str = "enrollments") -> EntrypointOutput:
-    """An incremental sync from a state of a stream."""
+def read(
+    state: Mapping[str, Any] | None = None, stream: str = "enrollments", mode: SyncMode = SyncMode.incremental
+) -> EntrypointOutput:
+    """A sync from a state of a stream."""
     config = ConfigBuilder().build()
-    catalog = CatalogBuilder().with_stream("enrollments", SyncMode.incremental).build()
+    catalog = CatalogBuilder().with_stream("enrollments", mode).build()
     blob = AirbyteStreamState(
         stream_descriptor=StreamDescriptor(name=stream), stream_state=AirbyteStateBlob(state or {})
     )
@@ -84,6 +86,11 @@ class TestWhichChangesAreRequested:
         second = read(saved(read()))
         assert updated_from(docebo) == [None, None]
         assert warnings(second) == []
+
+    def test_a_full_refresh_reads_everything_whatever_the_state(self, docebo: Platform) -> None:
+        docebo.serves(PATH, enrollment(1, LONG_AGO))
+        read({"date_last_updated": LONG_AGO}, mode=SyncMode.full_refresh)
+        assert updated_from(docebo) == [None]
 
     def test_a_sync_without_news_keeps_the_state(self, docebo: Platform) -> None:
         docebo.serves(PATH)

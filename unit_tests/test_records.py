@@ -369,6 +369,8 @@ class TestKeys:
             ({"idst": "3"}, {"idst": "3", "id": 3}),
             ({"user": 4, "idst": 3}, {"user": 4, "idst": 3, "id": 3}),
             ({"id": 5, "idst": 3}, {"id": 5, "idst": 3}),
+            ({"id": None, "idst": 3}, {"id": 3, "idst": 3}),
+            ({"idst": None, "user": 4}, {"idst": None, "user": 4, "id": 4}),
         ],
     )
     def test_may_come_under_another_name(self, reports: Reports, sent: Any, expected: Any) -> None:

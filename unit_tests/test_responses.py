@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from airbyte_cdk.utils import airbyte_secrets_utils
 
 from source_docebo.responses import (
     FEW_RECORDS,
@@ -149,6 +150,7 @@ class TestDecodeJson:
             (b'{"a": "x\x01y"}', {"a": "x\x01y"}),
             (b'{"a": "x\xffy"}', {"a": "x\ufffdy"}),
             (b'{"a": NaN, "b": -Infinity}', {"a": None, "b": None}),
+            (b'{"a": 1e400, "b": NaN, "c": 1.5, "d": -1e400}', {"a": None, "b": None, "c": 1.5, "d": None}),
         ],
     )
     def test_nearly_json(self, body: bytes, expected: Any) -> None:
@@ -158,7 +160,7 @@ class TestDecodeJson:
         else:
             assert decode_json(body) == (expected, True)
 
-    @pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": "cut', b"{'a': 1}"])
+    @pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": "cut', b"{'a': 1}", b"[" * 100_000])
     def test_no_json(self, body: bytes) -> None:
         with pytest.raises(ValueError, match=r"."):
             decode_json(body)
@@ -429,6 +431,16 @@ class TestErrors:
     )
     def test_error_message(self, body: Any, expected: str) -> None:
         assert error_message(response(body)) == expected
+
+    @pytest.mark.parametrize(
+        ("message", "expected"),
+        [("x" * 195 + "se cr@et", "x" * 195 + "****"), ("bad se cr@et key", "bad **** key")],
+    )
+    def test_an_error_message_is_masked_before_it_is_changed(
+        self, monkeypatch: pytest.MonkeyPatch, message: str, expected: str
+    ) -> None:
+        monkeypatch.setattr(airbyte_secrets_utils, "__SECRETS_FROM_CONFIG", ["se cr@et"])
+        assert error_message(response({"message": message})) == f" Docebo says: {expected}"
 
     @pytest.mark.parametrize("body", [b"[]", b"5", b"<html>", b"", b"null"])
     def test_a_body_that_is_no_object(self, body: bytes) -> None:
