@@ -195,7 +195,8 @@ class Client:
             tries += 1
             pause = max(backoff(tries), retry_after)
             spent += time.monotonic() - attempt.sent_at + pause - retry_after
-            if tries >= max_tries or (tries > 1 and spent > MAX_RETRYING_SECONDS) or asked_for >= 3600:
+            too_long = (tries > 1 and spent > MAX_RETRYING_SECONDS) or (retry_after and asked_for >= 3600)
+            if tries >= max_tries or too_long:
                 raise transient_error(
                     f"{problem} Tried {tries} times. Sync again later; if it goes on, ask Docebo's support."
                 )

@@ -175,7 +175,7 @@ class PageRequest:
     _rejections: int = 0  # of access tokens
     _accepted_before: int = 0  # requests of the sync, when the first of them was rejected
     _suspect: tuple[str, float] = ("", 0.0)  # a token that was rejected although it may be alive, and when
-    _problems: int = 0  # with pages
+    _failures: int = 0
 
     def send(self) -> Page:
         """The page. Raises UnreadableError if its parent cannot be read, DoceboError if retrying does not help."""
@@ -185,7 +185,7 @@ class PageRequest:
             self._judge,
             self._describe,
             requester.max_tries,
-            backoff=lambda tries: requester.error_handler.backoff_time(None, tries) or 0.0,
+            self._backoff,
         )
         requester.progress.succeeded = True
         requester.authenticator.shared_token.accept(self._access_token, self._sent_at)
@@ -219,9 +219,8 @@ class PageRequest:
             size = len(response.content)
             problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
         else:
-            last_try = self._problems >= self.requester.max_tries - 1
+            last_try = self._failures >= self.requester.max_tries - 1
             problem = self.token.problem(page, last_try) if self.in_order else None
-        self._problems += 1
         if problem:
             return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)
         return ErrorResolution(ResponseAction.SUCCESS)
@@ -244,6 +243,10 @@ class PageRequest:
             return replace(resolution, response_action=ResponseAction.RETRY)
         shared.reject(self._access_token, self.requester.name, resolution.error_message or "")
         return resolution
+
+    def _backoff(self, failures: int) -> float:
+        self._failures = failures
+        return self.requester.error_handler.backoff_time(None, failures) or 0.0
 
     def _describe(self, problem: str) -> str:
         return f"Stream {self.requester.name}: {problem} ({request_label(self.url)})"

@@ -106,6 +106,7 @@ class PageToken:
         largest = max(self.largest, len(page.records))
         pages, total = page.page_count or self.page_count, page.total_count or self.total_count
         at_last, before_last = 0 < pages <= self.number, self.number < pages
+        is_full = full_page is not None and len(page.records) >= min(full_page, page.page_size or full_page)
         self.fingerprints.add(page.fingerprint)
         if not page.records:
             more = False
@@ -115,12 +116,14 @@ class PageToken:
             more = page.total_count is not None or not (page.has_more is False and at_last)
         elif total:
             more = (page.has_more is True and not at_last) or (before_last and page.has_more is None)
+        elif before_last:
+            more = not (page.has_more is False and len(page.records) < largest)
         elif pages:
-            more = before_last and not (page.has_more is False and len(page.records) < largest)
+            more = page.has_more is True and is_full
         elif page.has_more is not None:
             more = page.has_more
         else:
-            more = full_page is not None and len(page.records) >= min(full_page, page.page_size or full_page)
+            more = is_full
         if not more:
             return None
         return replace(
@@ -151,8 +154,9 @@ class PageToken:
             page_size = self.largest if self.number > 2 else max(self.largest, page.page_size or 0)
             if page.total_count is None:
                 return missing <= 0 or (last_try and missing <= FEW_RECORDS and not first)
-            shrunk = 0 < page.total_count <= self.received or 0 < pages < self.number
-            return missing <= 0 or (shrunk and missing < page_size)
+            # A page count that holds less than the total is rounded down.
+            ended = 0 < page.total_count <= self.received or (pages < self.number and total <= pages * self.largest)
+            return missing <= 0 or (ended and missing < page_size)
         if self.page_count or pages:
             announced = max(self.page_count, pages)
             return announced < self.number or announced == 1 or (announced == self.number and 0 < pages < self.number)

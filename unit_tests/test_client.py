@@ -122,6 +122,11 @@ class TestRetries:
         assert "Tried 4 times." in message
         assert clock.slept == 3600
 
+    def test_an_hour_of_retry_after_leaves_the_other_tries(self, mocker: requests_mock.Mocker, clock: Time) -> None:
+        hour = {"status_code": 503, "headers": {"Retry-After": "3600"}}
+        mocker.get(URL, [hour, {"status_code": 502}, {"status_code": 200}])
+        assert request(Client(config())).ok
+
     def test_the_waits_of_retry_after_are_not_counted_twice(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, status_code=503, headers={"Retry-After": "200"})
         error(Client(config()), EIGHT)

@@ -120,6 +120,12 @@ class TestPages:
         assert send(requester(build("users")), token).records == []
         assert len(docebo.requests_for(USERS)) == 9
 
+    def test_the_last_try_is_that_of_the_request(self, docebo: Platform, build: Build) -> None:
+        token = PageToken(2, total_count=210, received=200, largest=200)
+        empty = page_with().without_paging().build()
+        docebo.responds(USERS, empty, empty, Response("", 503), empty, when={"page": "2"})
+        assert send(requester(build("users")), token).records == []
+
     def test_a_lenient_page_is_warned_of_once(
         self, docebo: Platform, build: Build, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -189,7 +189,9 @@ class TestNext:
             # A page count
             (PageToken(), page(1, page_count=2), True),
             (PageToken(2), page(1, page_count=2), False),
-            (PageToken(2), page(200, page_count=2, has_more=True), False),
+            (PageToken(2), page(200, page_count=2, has_more=True), True),
+            (PageToken(2), page(199, page_count=2, has_more=True), False),
+            (PageToken(2), page(200, page_count=2), False),
             (PageToken(2, page_count=3, largest=5), page(5), True),
             (PageToken(2, page_count=3, largest=5), page(5, page_count=2), False),
             (PageToken(2, page_count=2, largest=5), page(5, page_count=3), True),
@@ -307,7 +309,7 @@ class TestProblem:
             (PageToken(2, total_count=9, received=3, largest=3), page(0, total_count=3, page_size=6), True, False),
             (PageToken(3, total_count=9, received=3, largest=3), page(0, total_count=3, page_size=7), True, False),
             (PageToken(3, total_count=2, received=1, largest=2), page(0, total_count=1), False, True),
-            (PageToken(3, total_count=9, received=5, largest=5), page(0, total_count=9, page_count=1), False, True),
+            (PageToken(3, total_count=9, received=5, largest=5), page(0, total_count=9, page_count=1), True, False),
             (PageToken(3, total_count=5, received=5, largest=5), page(0, total_count=0), False, True),
             # A page count alone
             (PageToken(2, page_count=1), page(0, page_count=2), True, False),
