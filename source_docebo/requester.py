@@ -115,14 +115,16 @@ class DoceboRequester(HttpRequester):
 
     def _page(self, request: "PageRequest", following: list[str]) -> Page:
         url, token = request.url, request.token
+
+        def fetch(each: str) -> Page:
+            return replace(request, url=each, in_order=each == url).send()
+
         try:
-            found = self.client.page(url, following, lambda each: replace(request, url=each).send(), self.shared)
+            found = self.client.page(url, following, fetch, self.shared)
             page = self._own(found)
-            if token.problem(page):
+            if not found.in_order and token.problem(page):
                 # Only in its turn can a page be held against those before it: prefetched, it could not.
-                in_order = replace(request, in_order=True)
-                found = self.client.page(url, (), lambda _: in_order.send(), self.shared, instead_of=found)
-                page = self._own(found)
+                page = self._own(self.client.page(url, (), fetch, self.shared, instead_of=found))
         except UnreadableError as error:
             return self._skip(url, request.stream_slice, *error.args)
         if problem := token.problem(page, last_try=True):
@@ -219,7 +221,7 @@ class PageRequest:
             size = len(response.content)
             problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
         else:
-            last_try = self._failures >= self.requester.max_tries - 1
+            page.in_order, last_try = self.in_order, self._failures >= self.requester.max_tries - 1
             problem = self.token.problem(page, last_try) if self.in_order else None
         if problem:
             return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)

@@ -38,6 +38,7 @@ class Page:
     fingerprint: int = 0  # of the records, by their primary key
     body_size: int = 0  # bytes
     lenient: bool = False  # the body was not quite JSON
+    in_order: bool = False  # it was held against the pages before it
     batches: tuple[tuple[Any, ...], ...] = ()  # parents whose records are to be requested instead of this page
     body: Any = None  # where the whole page is, if the records have only some fields
 
@@ -149,7 +150,7 @@ class PageToken:
     def _may_be_empty(self, page: Page, total: int, last_try: bool) -> bool:
         missing, first, pages = total - self.received, self.number == 1, page.page_count or 0
         if page.has_more:
-            return bool(total) and missing <= 0 and not first
+            return not first and (missing <= 0 if total else last_try and 0 < self.page_count < self.number)
         if total:
             page_size = self.largest if self.number > 2 else max(self.largest, page.page_size or 0)
             if page.total_count is None:

@@ -118,7 +118,7 @@ class TestPages:
         token = PageToken(2, total_count=210, received=200, largest=200)
         docebo.responds(USERS, page_with().without_paging().build(), when={"page": "2"})
         assert send(requester(build("users")), token).records == []
-        assert len(docebo.requests_for(USERS)) == 9
+        assert len(docebo.requests_for(USERS)) == 8
 
     def test_the_last_try_is_that_of_the_request(self, docebo: Platform, build: Build) -> None:
         token = PageToken(2, total_count=210, received=200, largest=200)

@@ -289,6 +289,9 @@ class TestProblem:
             (PageToken(2, total_count=5, received=4), page(0, has_more=True), True, False),
             (PageToken(1, total_count=5, received=5), page(0, has_more=True), True, False),
             (PageToken(2), page(0, has_more=True), True, False),
+            (PageToken(2, page_count=1), page(0, has_more=True), False, False),
+            (PageToken(2, page_count=1), page(0, has_more=True), True, True),
+            (PageToken(2, page_count=2), page(0, has_more=True), True, False),
             # The number of records was said by earlier pages only.
             (PageToken(2, total_count=5, received=5, largest=5), page(0), False, True),
             (PageToken(2, total_count=6, received=5, largest=5), page(0), False, False),
