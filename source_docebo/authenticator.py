@@ -18,7 +18,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from source_docebo.client import HEADERS, Attempt, Client
 from source_docebo.errors import DoceboError, config_error, mask
 from source_docebo.rate_limit import backoff_seconds
-from source_docebo.responses import host, json_object
+from source_docebo.responses import host, is_from_docebo, json_object
 
 MAX_TRIES = 20
 MAX_RESPONSES_WITHOUT_TOKEN = 3  # with status 200, such as a proxy's page
@@ -67,7 +67,9 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
             if status == 200 and body.get("access_token"):
                 return ErrorResolution(ResponseAction.SUCCESS)
             without_token += status == 200
-            if status in (408, 425) or status >= 500 or 0 < without_token < MAX_RESPONSES_WITHOUT_TOKEN:
+            # Where a token was issued before, base_url is right: this is a firewall, and passes.
+            foreign = self.shared_token.accepted > 0 and not is_from_docebo(response)
+            if status in (408, 425) or status >= 500 or 0 < without_token < MAX_RESPONSES_WITHOUT_TOKEN or foreign:
                 message = f"{host(response.url)} returned status {status} and no token."
                 return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
             return ErrorResolution(ResponseAction.FAIL, FailureType.config_error, self._rejection(response, body))

@@ -260,6 +260,21 @@ class TestRequest:
         assert authenticator().token == "Bearer one"
         assert len(docebo.token_forms()) == 2
 
+    def test_a_firewall_in_the_middle_of_a_sync_is_retried(self, docebo: Platform) -> None:
+        docebo.issues(token_response("one"), *[Response("<html>", 403)] * 4, token_response("two"))
+        signing = authenticator()
+        signing.shared_token.accept(signing.token, 0.0)
+        signing.shared_token.reject("Bearer one", "users", "")
+        assert signing.token == "Bearer two"
+
+    def test_an_error_of_docebo_in_the_middle_of_a_sync_is_not(self, docebo: Platform) -> None:
+        docebo.issues(token_response("one"), token_error("invalid_client"))
+        signing = authenticator()
+        signing.shared_token.accept(signing.token, 0.0)
+        signing.shared_token.reject("Bearer one", "users", "")
+        with pytest.raises(DoceboError, match="client_id"):
+            signing.get_auth_header()
+
     def test_two_pages_of_a_proxy_are_retried_and_the_third_is_not(self, docebo: Platform) -> None:
         docebo.issues(Response("<html>"), Response({"access_token": ""}), token_response("one"))
         assert authenticator().token == "Bearer one"
