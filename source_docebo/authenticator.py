@@ -61,7 +61,7 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         endpoint, form = self.grant.get_token_refresh_endpoint(), self.grant.build_refresh_request_body()
         without_token = 0
 
-        def judge(response: requests.Response) -> ErrorResolution:
+        def judge(response: requests.Response, _: bool) -> ErrorResolution:
             nonlocal without_token
             status, body = response.status_code, json_object(response)
             if status == 200 and body.get("access_token"):

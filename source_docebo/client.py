@@ -153,15 +153,15 @@ class Client:
     def request(
         self,
         prepare: Callable[[], Attempt],
-        judge: Callable[[requests.Response], ErrorResolution],
+        judge: Callable[[requests.Response, bool], ErrorResolution],
         describe: Callable[[str], str],
         max_tries: int,
         backoff: Callable[[int], float],
     ) -> requests.Response:
         """
-        Sends a request until `judge` finds a response final (SUCCESS or IGNORE), and returns that.
-        REFRESH_TOKEN_THEN_RETRY prepares and sends it again at once, RETRY after `backoff` seconds for the n-th
-        failure. Raises DoceboError for any other action, or if retrying does not help.
+        Sends a request until `judge` finds a response final (SUCCESS or IGNORE), and returns that. `judge` also gets
+        whether it is the last try. REFRESH_TOKEN_THEN_RETRY prepares and sends it again at once, RETRY after `backoff`
+        seconds for the n-th failure. Raises DoceboError for any other action, or if retrying does not help.
         """
         tries, spent, asked_for = 0, 0.0, 0.0
         redirects: list[str] = []
@@ -175,7 +175,7 @@ class Client:
                 if response.is_redirect:
                     redirects.append(redirect_target(response, redirects))
                     continue
-                resolution = judge(response)
+                resolution = judge(response, tries + 1 >= max_tries)
                 if resolution.response_action in (ResponseAction.SUCCESS, ResponseAction.IGNORE):
                     return response
                 status, retry_after = response.status_code, retry_after_seconds(response)

@@ -177,7 +177,6 @@ class PageRequest:
     _rejections: int = 0  # of access tokens
     _accepted_before: int = 0  # requests of the sync, when the first of them was rejected
     _suspect: tuple[str, float] = ("", 0.0)  # a token that was rejected although it may be alive, and when
-    _failures: int = 0
 
     def send(self) -> Page:
         """The page. Raises UnreadableError if its parent cannot be read, DoceboError if retrying does not help."""
@@ -187,7 +186,7 @@ class PageRequest:
             self._judge,
             self._describe,
             requester.max_tries,
-            self._backoff,
+            backoff=lambda tries: requester.error_handler.backoff_time(None, tries) or 0.0,
         )
         requester.progress.succeeded = True
         requester.authenticator.shared_token.accept(self._access_token, self._sent_at)
@@ -202,11 +201,11 @@ class PageRequest:
         request = requests.Request("GET", self.url, headers={**HEADERS, authenticator.auth_header: token})
         return Attempt(request, lambda: authenticator.shared_token.is_valid(token))
 
-    def _judge(self, response: requests.Response) -> ErrorResolution:
+    def _judge(self, response: requests.Response, last_try: bool) -> ErrorResolution:
         if log_formatter := self.log_formatter:
             repository = self.requester.authenticator.message_repository
             repository.log_message(Level.DEBUG, lambda: log_formatter(response))
-        resolution = self._judge_page(response) if response.ok else self.requester.judge_error(response)
+        resolution = self._judge_page(response, last_try) if response.ok else self.requester.judge_error(response)
         action, message = resolution.response_action, resolution.error_message or ""
         if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
             return self._judge_rejection(resolution)
@@ -214,14 +213,14 @@ class PageRequest:
             raise UnreadableError(message, action == ResponseAction.IGNORE)
         return resolution
 
-    def _judge_page(self, response: requests.Response) -> ErrorResolution:
+    def _judge_page(self, response: requests.Response, last_try: bool) -> ErrorResolution:
         try:
             self._page = page = Page.parse(response.content, self.requester.primary_key)
         except ValueError:
             size = len(response.content)
             problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
         else:
-            page.in_order, last_try = self.in_order, self._failures >= self.requester.max_tries - 1
+            page.in_order = self.in_order
             problem = self.token.problem(page, last_try) if self.in_order else None
         if problem:
             return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)
@@ -245,10 +244,6 @@ class PageRequest:
             return replace(resolution, response_action=ResponseAction.RETRY)
         shared.reject(self._access_token, self.requester.name, resolution.error_message or "")
         return resolution
-
-    def _backoff(self, failures: int) -> float:
-        self._failures = failures
-        return self.requester.error_handler.backoff_time(None, failures) or 0.0
 
     def _describe(self, problem: str) -> str:
         return f"Stream {self.requester.name}: {problem} ({request_label(self.url)})"

@@ -37,7 +37,7 @@ def config(**fields: Any) -> dict[str, Any]:
     return {**ConfigBuilder().build(), "num_workers": 3, "id": uuid4().hex, **fields}
 
 
-def judge(response: requests.Response) -> ErrorResolution:
+def judge(response: requests.Response, _: bool) -> ErrorResolution:
     """200 is a success, 204 ignored, 401 needs another token, 403 fails, and anything else is retried."""
     actions = {
         200: ResponseAction.SUCCESS,
