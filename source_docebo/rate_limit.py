@@ -36,8 +36,9 @@ class HourlyBudget:
         with self._lock:  # while one waits, for the others too
             full = self.requests_per_hour and len(self._sent) == self.requests_per_hour
             pause = self._sent[0] + HOUR_SECONDS - time.monotonic() if full else 0.0
-            if pause > 0:
+            if pause >= 1:  # those that waited for the same hour follow at short intervals
                 logger.info("Waiting %d seconds: t%s", round(pause), used_up[1:])
+            if pause > 0:
                 self._wait(pause, used_up)
             if not is_current() and self.requests_per_hour != 1:  # by its turn, the token of that one has expired
                 return False

@@ -144,6 +144,18 @@ class TestHourlyBudget:
             "Waiting 3605 seconds: the 3 requests per hour that calls_per_hour allows are used up."
         ]
 
+    def test_a_wait_of_less_than_a_second_is_not_announced(
+        self, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "airbyte.source_docebo")
+        budget = HourlyBudget(1, clock.wait)
+        for early in (0.5, 1.0):
+            budget.take()
+            clock.now += HOUR_SECONDS - early
+        budget.take()
+        assert clock.waits == [0.5, 1.0]
+        assert [record.getMessage()[:16] for record in caplog.records] == ["Waiting 1 second"]
+
     def test_the_next_wait_is_announced_again(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO", "airbyte.source_docebo")
         budget = HourlyBudget(1, clock.wait)
