@@ -9,7 +9,6 @@ from threading import Lock
 from typing import Any
 
 import requests
-from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.auth.declarative_authenticator import DeclarativeAuthenticator
 from airbyte_cdk.sources.declarative.auth.oauth import DeclarativeOauth2Authenticator
 from airbyte_cdk.sources.types import Config
@@ -74,11 +73,8 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         problem = f"{host(response.url)} returned status {status}{target} and no token"
         if status >= 500 or self._client.accepted:
             raise RetryError(f"{problem}.")
-        raise RetryError(
-            f"{problem}: base_url seems not to be the address of a Docebo platform. Copy it from the browser's address "
-            "bar.",
-            FailureType.config_error,
-        )
+        advice = "base_url seems not to be the address of a Docebo platform. Copy it from the browser's address bar."
+        raise RetryError(f"{problem}: {advice}")
 
     def _refusal(self, error: str) -> str:
         """What Docebo's refusal means, and what to do."""

@@ -36,14 +36,7 @@ _Result = TypeVar("_Result")
 
 
 class RetryError(Exception):
-    """
-    A response is not what was requested, but may be so later; without a message, at once: the token has expired.
-    `failure_type` is that of the error which it becomes after the last try.
-    """
-
-    def __init__(self, message: str = "", failure_type: FailureType = FailureType.transient_error) -> None:
-        super().__init__(message)
-        self.failure_type = failure_type
+    """A response is not what was requested, but may be so later; without a message, at once: the token has expired."""
 
 
 class Client:
@@ -146,8 +139,12 @@ class Client:
         tries, retry_after, failure_type = 0, 0.0, FailureType.transient_error
         while True:
             if problem:
-                tries += 1
-                self._back_off(tries, max_tries, retry_after, describe(problem), failure_type)
+                tries, problem = tries + 1, describe(problem)
+                if tries >= max_tries:
+                    raise RequestError(f"{problem} Tried {tries} times.", failure_type)
+                pause = max(retry_after, backoff_seconds(tries - 1))
+                logger.info("%s Retrying in %.1f seconds.", problem, pause)
+                self._wait(pause, problem)
             request, until = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
@@ -157,23 +154,13 @@ class Client:
                 self.accepted = True
                 return result
             except RetryError as error:
-                problem, failure_type = str(error), error.failure_type
+                problem = str(error)
+                if not self.accepted and response.status_code < 500:  # no response of this host was Docebo's
+                    failure_type = FailureType.config_error
             except (OSError, ValueError) as error:  # the exceptions of requests are OSErrors
                 if not self.accepted and (wrong := wrong_setting(error)):
                     raise config_error(describe(wrong)) from None
                 problem = f"{host(request.url)} did not respond: {connection_problem(error)}. Check base_url."
-
-    def _back_off(
-        self, tries: int, max_tries: int, retry_after: float, problem: str, failure_type: FailureType
-    ) -> None:
-        """Waits before the next try, at least as long as Retry-After says. Raises RequestError after the last one."""
-        seconds = max(retry_after, backoff_seconds(tries - 1))
-        if tries >= max_tries or time.monotonic() + seconds > self._deadline:
-            is_transient = failure_type == FailureType.transient_error
-            advice = " Sync again later; if it goes on, ask Docebo's support." if is_transient else ""
-            raise RequestError(f"{problem} Tried {tries} times.{advice}", failure_type)
-        logger.info("%s Retrying in %.1f seconds.", problem, seconds)
-        time.sleep(seconds)
 
     def _send(self, request: requests.Request, until: float) -> requests.Response:
         if not self._budget.take(until):

@@ -21,7 +21,7 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, RequestError, config_error, logger, system_error
+from source_docebo.errors import DoceboError, RequestError, config_error, logger
 from source_docebo.progress import StreamProgress, parent_keys
 from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
@@ -133,7 +133,7 @@ class SchemaNormalizer(TypeTransformer):
             self._normalizer.normalize(record)
         except UnusableKeyError as error:
             StreamProgress.of(self._client, self.name).fail()
-            raise system_error(
+            raise DoceboError(
                 f"Stream {self.name}: a record has no key {error}. It has the fields {', '.join(sorted(record))}. "
                 "Docebo may have renamed it: please tell the connector's authors."
             ) from None
@@ -168,21 +168,19 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
         The schema. A read takes the additional fields from its catalog. Raises DoceboError if discover cannot read the
         definitions, unless the user has no right to (403) or the platform does not serve them (404).
         """
-        schema = self.schema_loader.get_json_schema()
-        streams = self._client.selected_streams
-        fields = (streams or {}).get(self.name, [])
-        definitions = [{"id": name[6:]} for name in fields if name.startswith("field_")] if streams else self._read()
+        schema, streams = self.schema_loader.get_json_schema(), self._client.selected_streams
+        if streams is not None:
+            definitions = [{"id": name[6:]} for name in streams.get(self.name, ()) if name.startswith("field_")]
+        else:
+            partitions = self.definitions_stream.generate_partitions()
+            try:
+                definitions = [{**record.data} for partition in partitions for record in partition.read()]
+            except RequestError as error:
+                if error.status_code not in (403, 404):
+                    raise
+                logger.warning("%s Stream %s is shown without its additional fields.", error, self.name)
+                definitions = []
         return {**schema, "properties": {**schema["properties"], **additional_field_properties(definitions)}}
-
-    def _read(self) -> list[Mapping[str, Any]]:
-        partitions = self.definitions_stream.generate_partitions()
-        try:
-            return [record.data for partition in partitions for record in partition.read()]
-        except RequestError as error:
-            if error.status_code not in (403, 404):
-                raise
-            logger.warning("%s Stream %s is shown without its additional fields.", error, self.name)
-            return []
 
 
 @dataclass

@@ -14,7 +14,10 @@ _secrets: set[str] = set()
 
 
 class DoceboError(AirbyteTracedException):
-    """An anticipated error: its message is complete, so it is shown without a stack trace."""
+    """
+    An anticipated error: its message is complete, so it is shown without a stack trace. Without a failure type it is a
+    system error: Docebo does what this connector does not expect.
+    """
 
     def __init__(self, message: str, failure_type: FailureType | None = None) -> None:
         masked = airbyte_secrets_utils.filter_secrets(message)  # here, since a traceback shows it in another form
@@ -43,8 +46,6 @@ class RequestError(DoceboError):
 transient_error = partial(DoceboError, failure_type=FailureType.transient_error)
 # Somebody must change the configuration of the connection or of Docebo.
 config_error = partial(DoceboError, failure_type=FailureType.config_error)
-# Docebo does what this connector does not expect.
-system_error = partial(DoceboError, failure_type=FailureType.system_error)
 
 
 def drop_stack_trace(record: logging.LogRecord) -> bool:

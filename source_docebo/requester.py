@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import requests
-from airbyte_cdk.models import FailureType, Level
+from airbyte_cdk.models import Level
 from airbyte_cdk.sources.declarative.requesters.error_handlers.default_error_handler import DefaultErrorHandler
 from airbyte_cdk.sources.declarative.requesters.http_requester import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.request_options import InterpolatedRequestOptionsProvider
@@ -141,22 +141,6 @@ class DoceboRequester(HttpRequester):
         """Copies of the records, with the fields that children need."""
         return [{name: record[name] for name in self._shared_fields if name in record} for record in records]
 
-    def judge_error(self, response: requests.Response) -> ErrorResolution:
-        """What a response without records means, by the error handler of the manifest."""
-        status, kind = response.status_code, response.headers.get("Content-Type", "no content type")
-        # The error handler itself would show the body of a response that it does not know, personal data and all.
-        unknown = ErrorResolution(
-            ResponseAction.FAIL if status < 500 else ResponseAction.RETRY,
-            FailureType.system_error,
-            f"Docebo returned status {status}.{error_message(response)}",
-        )
-        matches = (each.matches(response) for each in self.error_handler.response_filters or ())
-        resolution = next(filter(None, matches), unknown)
-        if resolution.response_action in (ResponseAction.FAIL, ResponseAction.IGNORE) and not is_from_docebo(response):
-            message = f"Something in front of Docebo, such as a firewall, returned {status} ({kind})."
-            return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
-        return resolution
-
 
 @dataclass
 class PageRequest:
@@ -198,8 +182,17 @@ class PageRequest:
             repository.log_message(Level.DEBUG, lambda: log_formatter(response))
         if response.ok:
             return self._parse(response)
-        resolution = requester.judge_error(response)
+        status = response.status_code
+        filters = requester.error_handler.response_filters or ()
+        resolution = next(filter(None, (each.matches(response) for each in filters)), None) or ErrorResolution(
+            # The error handler itself would show the body of a response that it does not know, personal data and all.
+            ResponseAction.FAIL if status < 500 else ResponseAction.RETRY,
+            error_message=f"Docebo returned status {status}.{error_message(response)}",
+        )
         action, message = resolution.response_action, resolution.error_message or ""
+        if action in (ResponseAction.FAIL, ResponseAction.IGNORE) and not is_from_docebo(response):
+            kind = response.headers.get("Content-Type", "no content type")
+            raise RetryError(f"Something in front of Docebo, such as a firewall, returned {status} ({kind}).")
         if action == ResponseAction.SUCCESS:
             return Page([])
         if action == ResponseAction.RETRY:
@@ -210,7 +203,7 @@ class PageRequest:
             self._rejections += 1
             requester.authenticator.shared_token.reject(self._access_token)
             raise RetryError
-        raise RequestError(self._describe(message), resolution.failure_type, response.status_code)
+        raise RequestError(self._describe(message), resolution.failure_type, status)
 
     def _parse(self, response: requests.Response) -> Page:
         try:

@@ -81,6 +81,10 @@ class PageToken:
     again: bool = False  # the list is read once more
     batches: tuple[tuple[Any, ...], ...] = ()  # of parents: the one that is read, and those after it
 
+    def __deepcopy__(self, _: Any) -> "PageToken":
+        """Itself: the CDK copies the parameters of each request, which would copy all keys."""
+        return self
+
     def problem(self, page: Page, is_second: bool) -> str | None:
         """
         Why this is not the page that was requested: it brings no new key, although more was announced. If less than a
