@@ -98,7 +98,7 @@ class TestDeletedParents:
     ) -> None:
         stream = "course_enrollments"
         deleted = tenant.emitted(stream)[-1]["course_id"]
-        sandbox.add(Fault.unknown_course(deleted))
+        sandbox.add(Fault.course_of_batch(deleted, 404))
         output = read(connector, sandbox, stream)
         assert output.statuses() == {stream: "COMPLETE"}
         expected = [without_nulls(record) for record in tenant.emitted(stream) if record["course_id"] != deleted]
