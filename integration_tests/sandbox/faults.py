@@ -128,10 +128,10 @@ class Fault:
         return cls.status(code, path=COURSE_BATCHES, target=rf"course_id\[\]={course}(&|$)", **where)
 
     @classmethod
-    def large_batches(cls, most: int, code: int = 504, **where: Any) -> "Fault":
-        """A front end's error for every batch of more courses than that: it does not wait for so long."""
+    def large_batches(cls, most: int, code: int = 504, html: bool = True, **where: Any) -> "Fault":
+        """An error for every batch of more courses than that, such as a front end's that does not wait for so long."""
         target = rf"(course_id\[\]=.*?){{{most + 1}}}"
-        return cls.status(code, html=True, path=COURSE_BATCHES, target=target, **where)
+        return cls.status(code, html=html, path=COURSE_BATCHES, target=target, **where)
 
     @classmethod
     def not_found_page(cls, **where: Any) -> "Fault":
