@@ -16,7 +16,7 @@ import pytest
 from benchmarks import usage
 from integration_tests.command import Connector
 from integration_tests.comparison import assert_none_lost, assert_same
-from integration_tests.reads import assert_complete, assert_error, read
+from integration_tests.reads import assert_complete, assert_error, list_warnings, read
 from integration_tests.sandbox import STREAMS, Fault, Sandbox, Tenant, without_nulls
 
 USERS = "manage/v1/user$"
@@ -85,12 +85,81 @@ class TestSignalsThatContradictEachOther:
         pages = -(-437 // 50)
         assert len(sandbox.requests) <= 1 + len(streams) * (pages + 1)
 
-    def test_a_few_rows_deleted_while_the_list_is_read_are_no_fault(self, connector: Connector, tenant: Tenant) -> None:
+
+class TestWhatAListSaysOfItself:
+    """It goes on while anything says that there is more, and ends where nothing is missing."""
+
+    def test_counts_that_end_at_ten_thousand(self, hurried: Connector) -> None:
+        tenant = Tenant(seed=67, categories=12_000)
         with Sandbox(tenant) as sandbox:
-            sandbox.add(Fault.rows_deleted_meanwhile(3, path=CATEGORIES))
-            output = read(connector, sandbox, "categories")
+            sandbox.add(Fault.capped_counts(10_000, path=CATEGORIES))
+            output = read(hurried, sandbox, "categories")
         assert_complete(tenant, output, ["categories"])
         assert len(sandbox.requests) == tenant.minimum_requests(["categories"])
+
+    @pytest.mark.parametrize("size", [400, 437], ids=["full last page", "short last page"])
+    @pytest.mark.parametrize("repeats", [False, True], ids=["empty pages follow", "the last page is repeated"])
+    def test_has_more_data_after_the_last_page(self, hurried: Connector, size: int, repeats: bool) -> None:
+        tenant = Tenant(seed=68, categories=size)
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.has_more_forever(repeats=repeats, path=CATEGORIES))
+            output = read(hurried, sandbox, "categories")
+        assert {record["id"] for record in output.records()["categories"]} == set(range(1, size + 1))
+        assert output.statuses() == {"categories": "COMPLETE"}
+        assert not list_warnings(output, "categories")
+        assert len(sandbox.requests) == tenant.minimum_requests(["categories"]) + 1
+
+    def test_empty_pages_without_end_and_without_counts(self, hurried: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.has_more_forever(without_total=True, repeats=False, path=CATEGORIES))
+            output = read(hurried, sandbox, "categories")
+        assert_complete(tenant, output, ["categories"])
+        assert len(sandbox.requests) == tenant.minimum_requests(["categories"]) + 1
+
+    def test_a_total_that_is_too_high_by_a_few(self, hurried: Connector) -> None:
+        """Rows are counted that this user may not see: the announced page is empty, and is believed the second time."""
+        tenant = Tenant(seed=69, categories=400, certifications=437)
+        streams = ("categories", "certifications")
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.total_too_high(3, path=CATEGORIES))
+            sandbox.add(Fault.total_too_high(3, path=CERTIFICATIONS))
+            output = read(hurried, sandbox, *streams)
+        assert_complete(tenant, output, streams)
+        for stream in streams:
+            (line,) = list_warnings(output, stream)
+            assert "3" in re.findall(r"\d+", line)
+        requests = sandbox.requests_by_stream()
+        assert requests["categories"] == 2 + 2
+        assert 3 <= requests["certifications"] <= 3 + 2
+
+    def test_a_row_that_comes_twice_where_a_few_are_missing(self, hurried: Connector) -> None:
+        """The list is read once more, and then is complete with a warning."""
+        tenant = Tenant(seed=70, categories=437)
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.total_too_high(3, path=CATEGORIES))
+            sandbox.add(Fault.row_twice(path=CATEGORIES, page=2))
+            output = read(hurried, sandbox, "categories")
+        assert output.code == 0, output.errors()
+        assert {record["id"] for record in output.records()["categories"]} == set(range(1, 438))
+        (line,) = list_warnings(output, "categories")
+        assert "3" in re.findall(r"\d+", line)
+        assert 6 <= sandbox.requests_by_stream()["categories"] <= 2 * (3 + 2)
+
+    def test_a_total_that_is_too_high_by_more_than_a_page(self, hurried: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.total_too_high(250, path=CATEGORIES))
+            output = read(hurried, sandbox, "categories", "certifications")
+        assert output.statuses() == {"categories": "INCOMPLETE", "certifications": "COMPLETE"}
+        assert_error(output, "categories", "transient_error", "437", "687")
+        assert sandbox.requests_by_stream()["categories"] <= 3 + 9 + 2
+
+    def test_an_announced_page_that_is_empty_once(self, hurried: Connector, tenant: Tenant) -> None:
+        """With less than a page missing, too: the last page has 37 rows."""
+        with Sandbox(tenant) as sandbox:
+            sandbox.add(Fault.empty_page(path=CATEGORIES, page=3, times=1))
+            output = read(hurried, sandbox, "categories")
+        assert_complete(tenant, output, ["categories"])
+        assert len(sandbox.requests) == tenant.minimum_requests(["categories"]) + 1
 
 
 class TestFaultsThatDoNotPass:

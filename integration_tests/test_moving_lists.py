@@ -11,7 +11,7 @@ import pytest
 
 from integration_tests.command import Connector, Output
 from integration_tests.comparison import assert_each_found
-from integration_tests.reads import read
+from integration_tests.reads import list_warnings, read
 from integration_tests.sandbox import CHILDREN, Fault, Sandbox, Tenant, pages
 
 PATHS = {
@@ -77,12 +77,6 @@ def key_of(stream: str, record: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(record[field] for field in keys.get(stream, ("user_id",)))
 
 
-def warnings(output: Output, stream: str) -> list[str]:
-    """Those about the list, not about the values of its fields."""
-    lines = [line for line in output.logs() if line.startswith(f"WARN Stream {stream}:")]
-    return [line for line in lines if "the field" not in line]
-
-
 class TestRowsThatAreDeleted:
     """The rows behind a deleted one move up: what slips to the page before is read, since the total has fallen."""
 
@@ -91,7 +85,7 @@ class TestRowsThatAreDeleted:
     def test_users(self, hurried: Connector, tenant: Tenant, sandbox: Sandbox, count: int, after: int) -> None:
         first = tenant.rows("users")[20 : 20 + count]
         output = read_meanwhile(hurried, sandbox, "users", after, lambda: tenant.delete("users", first))
-        assert not warnings(output, "users")
+        assert not list_warnings(output, "users")
         # What the difference fills is read again, and so are pages that were prefetched meanwhile.
         assert sandbox.requests_by_stream()["users"] <= pages(2205) + pages(count) + WORKERS
 
@@ -108,7 +102,7 @@ class TestRowsThatAreDeleted:
     def test_the_last_page_vanishes(self, hurried: Connector, tenant: Tenant, sandbox: Sandbox, after: int) -> None:
         last_pages = tenant.rows("users")[1990:2000]
         output = read_meanwhile(hurried, sandbox, "users", after, lambda: tenant.delete("users", last_pages))
-        assert not warnings(output, "users")
+        assert not list_warnings(output, "users")
         assert sandbox.requests_by_stream()["users"] <= pages(2205) + 3
 
     @pytest.mark.parametrize("count", [1, 30, 250])
@@ -146,7 +140,7 @@ class TestRowsThatMoveToTheEnd:
     def test_users(self, hurried: Connector, tenant: Tenant, sandbox: Sandbox, after: int) -> None:
         first = tenant.rows("users")[:10]
         output = read_meanwhile(hurried, sandbox, "users", after, lambda: tenant.move_to_end("users", first))
-        assert not warnings(output, "users")
+        assert not list_warnings(output, "users")
         assert sandbox.requests_by_stream()["users"] <= 2 * pages(2205) + WORKERS
 
     def test_enrollments_of_a_first_sync(self, hurried: Connector, tenant: Tenant, sandbox: Sandbox) -> None:

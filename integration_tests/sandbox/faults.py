@@ -366,8 +366,14 @@ class Fault:
     @classmethod
     def says_zero(cls, **where: Any) -> "Fault":
         """A page that says that the list has no records, while an index is rebuilt for example."""
-        words = {"items": [], "count": 0, "has_more_data": False, "total_count": 0, "total_page_count": 0}
-        return cls(change=lambda envelope, page, last: changed(envelope, **words), **where)
+        words = {"count": 0, "has_more_data": False, "total_count": 0, "total_page_count": 0}
+        return cls.empty_page(words, **where)
+
+    @classmethod
+    def empty_page(cls, words: Mapping[str, Any] | None = None, **where: Any) -> "Fault":
+        """A page without records, whose list says what it said before, but for some words."""
+        empty = {"items": [], **(words or {})}
+        return cls(change=lambda envelope, page, last: changed(envelope, **empty), **where)
 
     @classmethod
     def says_last(cls, **where: Any) -> "Fault":
