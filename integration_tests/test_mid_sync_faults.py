@@ -145,7 +145,8 @@ class TestRefusalsThatAreFinal:
             output = read(hurried, sandbox, "course_learning_objects", "users")
         assert output.code == 1
         assert output.statuses()["course_learning_objects"] == "INCOMPLETE"
-        assert_error(output, "course_learning_objects", "config_error", "client_id")
+        (refused,) = {error["message"] for error in output.errors() if "client_id" in error["message"]}
+        assert {error["failure_type"] for error in output.errors() if error["message"] == refused} == {"config_error"}
         assert sandbox.requests_by_stream()["token"] == 2
 
     @pytest.mark.parametrize("code", [400, 403])
