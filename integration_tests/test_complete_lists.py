@@ -48,7 +48,7 @@ def tenant() -> Tenant:
 
 
 class TestPagesThatAreRetried:
-    def test_a_page_that_is_wrong_once_costs_one_more_request(self, connector: Connector, tenant: Tenant) -> None:
+    def test_a_page_that_is_wrong_once_costs_one_more_request(self, hurried: Connector, tenant: Tenant) -> None:
         streams = ("branches", "categories", "certifications", "external_training", "users")
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault.cached_first_page(path=USERS, page=2, times=1))
@@ -56,13 +56,13 @@ class TestPagesThatAreRetried:
             sandbox.add(Fault.nothing(path=CERTIFICATIONS, page=2, times=1))
             sandbox.add(Fault.says_zero(path=EXTERNAL_TRAINING, page=2, times=1))
             sandbox.add(Fault.says_zero(path=BRANCHES, page=3, times=1))
-            output = read(connector, sandbox, *streams)
+            output = read(hurried, sandbox, *streams)
         assert_complete(tenant, output, streams)
         assert len(sandbox.requests) == tenant.minimum_requests(streams) + 5
 
 
 class TestSignalsThatContradictEachOther:
-    def test_the_list_is_read_on_at_the_price_of_one_request(self, connector: Connector, tenant: Tenant) -> None:
+    def test_the_list_is_read_on_at_the_price_of_one_request(self, hurried: Connector, tenant: Tenant) -> None:
         streams = ("branches", "categories", "certifications", "external_training", "learning_plan_enrollments")
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault.says_last(path=BRANCHES, page=2))
@@ -70,18 +70,18 @@ class TestSignalsThatContradictEachOther:
             sandbox.add(Fault.page_count_rounded_down(has_more_agrees=False, path=CERTIFICATIONS))
             sandbox.add(Fault.counts_on_first_page(path=EXTERNAL_TRAINING))
             sandbox.add(Fault.has_more_forever(path=PLAN_ENROLLMENTS))
-            output = read(connector, sandbox, *streams)
+            output = read(hurried, sandbox, *streams)
         assert_complete(tenant, output, streams)
         assert len(sandbox.requests) <= tenant.minimum_requests(streams) + len(streams)
 
-    def test_a_server_that_sends_pages_of_its_own_size(self, connector: Connector, tenant: Tenant) -> None:
+    def test_a_server_that_sends_pages_of_its_own_size(self, hurried: Connector, tenant: Tenant) -> None:
         streams = ("branches", "categories", "external_training")
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault.page_size_ignored(path=BRANCHES))
             sandbox.add(Fault.page_size_ignored(with_page_size=False, path=CATEGORIES))
             sandbox.add(Fault.page_size_ignored(with_page_size=False, path=EXTERNAL_TRAINING))
             sandbox.add(Fault.counts_on_first_page(path=EXTERNAL_TRAINING))
-            output = read(connector, sandbox, *streams)
+            output = read(hurried, sandbox, *streams)
         assert_complete(tenant, output, streams)
         pages = -(-437 // 50)
         assert len(sandbox.requests) <= 1 + len(streams) * (pages + 1)
@@ -204,18 +204,18 @@ class TestFaultsThatDoNotPass:
 class TestLearningObjectsInPages:
     """They usually come whole. Where they do not, one signal is enough."""
 
-    def test_each_signal_alone(self, connector: Connector) -> None:
+    def test_each_signal_alone(self, hurried: Connector) -> None:
         tenant = Tenant(seed=62, courses=30, objects_per_course=30)
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault.in_pages(10, "has_more_data", path=r"/courses/\d*[0369]/los$"))
             sandbox.add(Fault.in_pages(10, "total_page_count", path=r"/courses/\d*[147]/los$"))
             sandbox.add(Fault.in_pages(10, "total_count", path=r"/courses/\d*[258]/los$"))
-            output = read(connector, sandbox, "course_learning_objects")
+            output = read(hurried, sandbox, "course_learning_objects")
         assert_complete(tenant, output, ["course_learning_objects"])
 
 
 class TestItems:
-    def test_null_and_an_object_with_numeric_keys_are_lists(self, connector: Connector) -> None:
+    def test_null_and_an_object_with_numeric_keys_are_lists(self, hurried: Connector) -> None:
         tenant = Tenant(seed=63, groups=40)
         members = [tenant.child("group_members", number).size for number in range(40)]
         assert 0 in members
@@ -223,15 +223,15 @@ class TestItems:
             sandbox.add(Fault.items_null(path="/audience/[^/]+/users$"))
             sandbox.add(Fault.items_as_object(path=CATEGORIES))
             sandbox.add(Fault.items_as_object(path="/los$"))
-            output = read(connector, sandbox, "group_members", "categories", "course_learning_objects")
+            output = read(hurried, sandbox, "group_members", "categories", "course_learning_objects")
         assert_complete(tenant, output, ["group_members", "categories", "course_learning_objects"])
 
     @pytest.mark.parametrize("as_text", [True, False], ids=["text", "number"])
-    def test_keys_beyond_64_bits_do_not_merge_two_users(self, connector: Connector, as_text: bool) -> None:
+    def test_keys_beyond_64_bits_do_not_merge_two_users(self, hurried: Connector, as_text: bool) -> None:
         tenant = Tenant(seed=64, users=30)
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault.keys_beyond_64_bits("user_id", as_text, path=USERS))
-            output = read(connector, sandbox, "users")
+            output = read(hurried, sandbox, "users")
         if output.statuses()["users"] == "COMPLETE" or as_text:
             found = [record["user_id"] for record in output.records()["users"]]
             assert sorted(int(str(key)) for key in found) == [2**70 + number for number in range(30)]
@@ -242,7 +242,7 @@ class TestItems:
 class TestBodiesThatAreNearlyJson:
     """One character that no strict parser takes must not cost a stream, nor a record."""
 
-    def test_each_is_read_and_warned_of_once(self, connector: Connector) -> None:
+    def test_each_is_read_and_warned_of_once(self, hurried: Connector) -> None:
         tenant = Tenant(seed=65, branches=20, categories=20, certifications=20)
         # stream: the fault, and which field of which record must hold what
         cases: dict[str, tuple[Fault, int, str, Any]] = {
@@ -275,7 +275,7 @@ class TestBodiesThatAreNearlyJson:
         with Sandbox(tenant) as sandbox:
             for fault, *_ in cases.values():
                 sandbox.add(fault)
-            output = read(connector, sandbox, *cases)
+            output = read(hurried, sandbox, *cases)
         assert output.code == 0, output.errors()
         assert len(sandbox.requests) == tenant.minimum_requests(cases)
         for stream, (_, number, field, value) in cases.items():
@@ -284,14 +284,14 @@ class TestBodiesThatAreNearlyJson:
             assert_same(stream, [without_nulls(record) for record in expected], output.records()[stream])
             assert len([line for line in output.logs() if line.startswith(f"WARN Stream {stream}:")]) == 1
 
-    def test_what_is_cut_or_is_no_json_is_retried(self, connector: Connector, tenant: Tenant) -> None:
+    def test_what_is_cut_or_is_no_json_is_retried(self, hurried: Connector, tenant: Tenant) -> None:
         streams = ("branches", "categories", "certifications", "external_training")
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault.body(b'{"data": {"items": [{"id": 1}, {"id"', path=BRANCHES, page=2, times=1))
             sandbox.add(Fault.html_200(path=CATEGORIES, page=1, times=1))
             sandbox.add(Fault.body(b"\xef\xbb\xbf", path=CERTIFICATIONS, page=3, times=1))
             sandbox.add(Fault.body(b"NaN", path=EXTERNAL_TRAINING, page=2, times=1))
-            output = read(connector, sandbox, *streams)
+            output = read(hurried, sandbox, *streams)
         assert_complete(tenant, output, streams)
         assert len(sandbox.requests) == tenant.minimum_requests(streams) + len(streams)
 
