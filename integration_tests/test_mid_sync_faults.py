@@ -37,7 +37,7 @@ LISTLESS = {name: form for name, form in FORMS.items() if "empty list" in name o
 
 @pytest.fixture(scope="module")
 def tenant() -> Tenant:
-    return Tenant(seed=211, courses=60, users=450, groups=8, learning_plans=8, categories=450)
+    return Tenant(seed=211, courses=60, groups=8, categories=450, external_trainings=450)
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ class TestFaultsThatPass:
     @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
     def test_in_the_middle_of_a_sync(self, hurried: Connector, tenant: Tenant, form: Callable[..., Fault]) -> None:
         """A list's later page once, another list for a while, child paths, and the second token for a while."""
-        streams = ("users", "categories", "course_learning_objects")
+        streams = ("external_training", "categories", "course_learning_objects")
         with Sandbox(tenant, revoke_every=40) as sandbox:
-            sandbox.add(form(path="manage/v1/user$", page=2, times=1))
+            sandbox.add(form(path="learn/v1/external_training$", page=2, times=1))
             sandbox.add(form(path=CATEGORIES, page=3, times=4))
             sandbox.add(form(path="/los$", every=10, times=4))
             sandbox.add(form(path=TOKEN, skip=1, times=3))
@@ -96,7 +96,7 @@ class TestConnections:
 
     def test_a_host_that_is_down(self, connector: Connector, tenant: Tenant, sandbox: Sandbox) -> None:
         sandbox.add(Fault.meanwhile(lambda: sandbox.close_port(3), after=10, path="/los$"))
-        streams = ("users", "course_learning_objects")
+        streams = ("external_training", "course_learning_objects")
         output = read(connector, sandbox, *streams)
         assert_complete(tenant, output, streams)
         assert any("refused" in line for line in output.logs())
@@ -105,7 +105,7 @@ class TestConnections:
         sandbox.add(Fault.meanwhile(lambda: sandbox.close_port(3), after=10, path="/los$"))
         config = {**sandbox.config("client_credentials"), "base_url": "http://localhost:1"}
         proxy = {"HTTP_PROXY": sandbox.base_url, "http_proxy": sandbox.base_url, "NO_PROXY": "", "no_proxy": ""}
-        streams = ("users", "course_learning_objects")
+        streams = ("external_training", "course_learning_objects")
         output = connector.read(config, streams, environment=proxy)
         assert_complete(tenant, output, streams)
         assert any("proxy" in line.lower() for line in output.logs())
@@ -142,7 +142,7 @@ class TestRefusalsThatAreFinal:
         refusal = json.dumps({"error": "invalid_client", "error_description": "It is not valid"}).encode()
         with Sandbox(tenant, revoke_every=10) as sandbox:
             sandbox.add(Fault.body(refusal, code=401, path=TOKEN, skip=1))
-            output = read(hurried, sandbox, "course_learning_objects", "users")
+            output = read(hurried, sandbox, "course_learning_objects", "external_training")
         assert output.code == 1
         assert output.statuses()["course_learning_objects"] == "INCOMPLETE"
         (refused,) = {error["message"] for error in output.errors() if "client_id" in error["message"]}
