@@ -25,6 +25,7 @@ from source_docebo.transport import (
 )
 
 MAX_TRIES = 9  # with the waits between them, four to five minutes
+TRY_LATER = "Try again later; if it goes on, ask Docebo's support."
 HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
@@ -141,7 +142,7 @@ class Client:
             if problem:
                 tries, problem = tries + 1, describe(problem)
                 if tries >= max_tries:
-                    raise RequestError(f"{problem} Tried {tries} times.", failure_type)
+                    raise RequestError(f"{problem} Tried {tries} times. {TRY_LATER}", failure_type)
                 pause = max(retry_after, backoff_seconds(tries - 1))
                 logger.info("%s Retrying in %.1f seconds.", problem, pause)
                 self._wait(pause, problem)
@@ -172,5 +173,5 @@ class Client:
 
     def _wait(self, seconds: float, problem: str) -> None:
         if time.monotonic() + seconds > self._deadline:
-            raise transient_error(f"{problem} Try again later.")
+            raise transient_error(f"{problem} {TRY_LATER}")
         time.sleep(seconds)

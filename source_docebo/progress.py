@@ -48,7 +48,7 @@ class StreamProgress:
 
     def parent_unreadable(self, request: str, error: RequestError) -> None:
         """The request for a parent's records failed for good. Raises DoceboError if those of the first ten did."""
-        logger.warning("%s Skipped: %s", error, request)
+        logger.warning("%s Its parent is skipped.", error)
         with self._lock:
             self._unreadable[request] = error
             if len(self._unreadable) >= MAX_UNREADABLE_FIRST and not self.succeeded:
@@ -76,9 +76,10 @@ class StreamProgress:
         if others or not self.succeeded or len(gone) * 2 > len(self._found):
             unread = others or gone
             error, more = self._unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
+            problem = str(error).removeprefix(f"Stream {self._stream}: ")
             raise DoceboError(
-                f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read "
-                f"({', '.join(unread[:MAX_NAMED])}{more}). {error}",
+                f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read: "
+                f"{', '.join(unread[:MAX_NAMED])}{more}. {problem}",
                 error.failure_type,
             )
 

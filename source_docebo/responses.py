@@ -73,7 +73,7 @@ class PageToken:
     number: int = 1
     page_count: int = 0  # as announced last; 0: not at all
     total_count: int = 0  # likewise
-    lowest_total: float = math.inf
+    lowest_total: float = math.inf  # that was announced
     body_size: int = 0  # bytes of the largest page so far
     highest: int = 0  # number of the last page that was read
     keys: set[int] = field(default_factory=set, compare=False)  # of all records so far
@@ -91,7 +91,7 @@ class PageToken:
         page of that is missing, rows may be counted but not shown: the same response is believed the second time.
         """
         pages, total = page.page_count or self.page_count, page.total_count or self.total_count
-        if page.records and (self.number <= self.highest or not page.keys <= self.keys or total > self.total_count):
+        if page.records and (self.number <= self.highest or not page.keys <= self.keys or total > self.lowest_total):
             return None
         missing_pages = float(pages - self.number + 1 if pages > 1 else 0)
         if total:
@@ -133,7 +133,7 @@ class PageToken:
         is_silent = page.has_more is None and not pages and not total
         says_more = page.has_more or self.number < pages or is_missing
         goes_on = says_more or (is_silent and len(page.records) == page_size)
-        is_end = not added and is_first_time and total <= self.total_count  # `problem` has believed this page
+        is_end = not added and is_first_time and total <= self.lowest_total  # `problem` has believed this page
         if page.records and goes_on and not is_end and (is_missing or not self.again):
             return following
         return replace(following, number=1, again=True) if is_missing and following.moved and not self.again else None
