@@ -20,6 +20,7 @@ PATHS = {
     "sessions": "/courses/{}/sessions$",
     "group_members": "/audience/{}/users$",
     "learning_plan_course_enrollments": "/learningplans/{}/courses/enrollments$",
+    "learning_plan_courses": "/learningplans/{}/courses$",
 }
 WORKERS = 8
 
