@@ -187,15 +187,15 @@ class TestStartDate:
             queries = requests_of(sandbox)
             assert len(queries) == -(-since.size // 200)
             assert {query["updated_from"][0] for query in queries} == {"2023-07-01 00:00:00"}
+            expected = [without_nulls(since.record(number).emitted) for number in range(since.size)]
+            assert_same("enrollments", expected, first.records()["enrollments"])
+            before = newest_of(since) - timedelta(days=1)
             tenant.change_enrollments(range(0, whole, 9), CHANGED_AT)
             second = read(connector, sandbox, first.last_states(), **fields)
-            before = newest_of(since) - timedelta(days=1)
             assert requests_of(sandbox)[0]["updated_from"] == [str(before)]
-        expected = [since.record(number).emitted for number in range(since.size)]
-        assert_same("enrollments", [without_nulls(record) for record in expected], first.records()["enrollments"])
         changed = tenant.enrollments_updated(str(before), None)
-        expected = [changed.record(number).emitted for number in range(changed.size)]
-        assert_same("enrollments", [without_nulls(record) for record in expected], second.records()["enrollments"])
+        expected = [without_nulls(changed.record(number).emitted) for number in range(changed.size)]
+        assert_same("enrollments", expected, second.records()["enrollments"])
 
     def test_one_that_is_no_date_fails_before_any_request(self, connector: Connector, tenant: Tenant) -> None:
         with Sandbox(tenant) as sandbox:
