@@ -19,6 +19,7 @@ PATHS = {
     "sessions": "/courses/{}/sessions$",
     "group_members": "/audience/{}/users$",
     "learning_plan_course_enrollments": "/learningplans/{}/courses/enrollments$",
+    "learning_plan_courses": "/learningplans/{}/courses$",
 }
 BATCHES = "course_enrollments"
 WORKERS = 8

@@ -26,6 +26,7 @@ from integration_tests.sandbox.tenant import (
     COURSES_PER_REQUEST,
     NEW_LISTS,
     PAGE_SIZE,
+    UNPAGED,
     List,
     Tenant,
 )
@@ -41,6 +42,7 @@ CREDENTIALS = {
 # Each stream's path; its group, if any, is the parent's key.
 ROUTES: tuple[tuple[str, str], ...] = (
     ("branches", r"manage/v1/orgchart"),
+    ("catalogs", r"learn/v1/catalog"),
     ("categories", r"learn/v1/categories"),
     ("certifications", r"learn/v1/certification"),
     ("course_details", r"course/v1/courses"),
@@ -53,8 +55,11 @@ ROUTES: tuple[tuple[str, str], ...] = (
     ("group_members", r"audiences/v1/audience/([^/]+)/users"),
     ("groups", r"audiences/v1/audience"),
     ("learning_plan_course_enrollments", r"learningplan/v1/learningplans/([^/]+)/courses/enrollments"),
+    ("learning_plan_courses", r"learningplan/v1/learningplans/([^/]+)/courses"),
     ("learning_plan_enrollments", r"learningplan/v1/learningplans/enrollments"),
     ("learning_plans", r"learningplan/v1/learningplans"),
+    ("session_enrollments", r"course/v1/sessions/([^/]+)/enrollments"),
+    ("session_events", r"course/v1/sessions/([^/]+)/events"),
     ("sessions", r"course/v1/courses/([^/]+)/sessions"),
     ("user_fields", r"manage/v1/user_fields"),
     ("users", r"manage/v1/user"),
@@ -74,6 +79,7 @@ EXTRA_FIELDS = {
         "enrollment_time_spent",
     ),
 }
+CATALOG_ITEMS = {"show_item_list": "1", "items_per_catalog": "99"}
 
 
 class Request(NamedTuple):
@@ -320,6 +326,8 @@ class Sandbox:
             return self._periods[key]
         if stream not in CHILDREN:
             found = tenant.list_of(stream)
+            if stream == "catalogs" and any(request.query.get(name) != text for name, text in CATALOG_ITEMS.items()):
+                return error_response(400, "This sandbox sends catalogs with their items only")
             if stream == "branches" and request.query.get("flattened") != "true":
                 return List(min(BRANCHES_BELOW, found.size - 1), lambda number: found.record(number + 1))
             return found
@@ -349,7 +357,7 @@ class Sandbox:
     def _rendered(self, stream: str, found: List, request: web.Request, faults: list[Fault]) -> bytes:
         page = int(request.query.get("page", 1))
         size = min(PAGE_SIZE, int(request.query.get("page_size", DEFAULT_PAGE_SIZE)))
-        comes_whole = stream == "course_learning_objects" and not any(fault.page_size for fault in faults)
+        comes_whole = stream in UNPAGED and not any(fault.page_size for fault in faults)
         if comes_whole:
             page, size = 1, max(1, found.size)
         size = next((fault.page_size for fault in faults if fault.page_size), size)

@@ -62,9 +62,12 @@ OLDER_NAMES = (
     ("branches", "iLeft", "i_left"),
     ("branches", "iRight", "i_right"),
     ("group_members", "user_id", "idst"),
+    ("catalogs", "catalogue_id", "catalog_id"),
+    ("learning_plan_courses", "id_course", "course_id"),
 )
 LISTS = (
     "branches",
+    "catalogs",
     "categories",
     "certifications",
     "course_details",
@@ -84,8 +87,13 @@ CHILDREN = {
     "course_learning_objects": ("courses", "course_id"),
     "group_members": ("groups", "group_uuid"),
     "learning_plan_course_enrollments": ("learning_plans", "learning_plan_id"),
+    "learning_plan_courses": ("learning_plans", "learning_plan_id"),
+    "session_enrollments": ("sessions", "session_id"),
+    "session_events": ("sessions", "session_id"),
     "sessions": ("courses", "course_id"),
 }
+# Children whose list is not known to have pages: one response holds it all.
+UNPAGED = ("course_learning_objects", "session_events")
 # Streams whose additional fields are defined by another list.
 DEFINITIONS = {"course_details": "course_fields", "users": "user_fields"}
 
@@ -94,7 +102,8 @@ def manifest_streams() -> dict[str, tuple[str, dict[str, Any]]]:
     """The path and the schema of each stream that the manifest lists, sorted by its name."""
     manifest = yaml.load(MANIFEST.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     names = sorted(reference.rpartition("/")[2] for reference in manifest["streams"])
-    paths = {name: manifest["definitions"]["streams"][name]["$parameters"]["path"] for name in names}
+    urls = {name: manifest["definitions"]["streams"][name]["$parameters"]["url"] for name in names}
+    paths = {name: url.removeprefix("{{ config['base_url'] }}/") for name, url in urls.items()}
     return {name: (paths[name], manifest["schemas"][name]) for name in names}
 
 
@@ -225,6 +234,7 @@ class Tenant:
         external_trainings: int = 11,
         user_fields: int = 8,
         course_fields: int = 6,
+        catalogs: int = 5,
         objects_per_course: int = 4,
         sessions_per_course: int = 2,
         enrollments_per_course: int = 12,
@@ -232,6 +242,9 @@ class Tenant:
         members_per_branch: int = 12,
         enrollments_per_plan: int = 15,
         course_enrollments_per_plan: int = 25,
+        courses_per_plan: int = 3,
+        events_per_session: int = 2,
+        enrollments_per_session: int = 9,
         older_names: bool = False,
         newer_branches: bool = False,
         description_bytes: int = 0,
@@ -246,6 +259,7 @@ class Tenant:
             "groups": groups,
             "learning_plans": learning_plans,
             "branches": branches,
+            "catalogs": catalogs,
             "categories": categories,
             "certifications": certifications,
             "external_training": external_trainings,
@@ -262,6 +276,9 @@ class Tenant:
             "branch_members": members_per_branch,
             "learning_plan_enrollments": enrollments_per_plan,
             "learning_plan_course_enrollments": course_enrollments_per_plan,
+            "learning_plan_courses": courses_per_plan,
+            "session_events": events_per_session,
+            "session_enrollments": enrollments_per_session,
         }
         self.older_names = older_names
         self.newer_branches = newer_branches
@@ -273,6 +290,7 @@ class Tenant:
         self._orders: dict[str, tuple[int, ...]] = {}
         self._branch_bounds = _nested_set(branches)
         self._enrollment_index = self._enrollment_starts()
+        self._sessions: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -364,13 +382,14 @@ class Tenant:
     def minimum_requests(self, streams: Iterable[str] | None = None) -> int:
         """The minimum number of requests that read these streams (all by default), one token included."""
         wanted = set(STREAMS if streams is None else streams)
+        wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
+        wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}  # sessions are children, too
         lists = wanted - {*CHILDREN, "course_enrollments"}
-        lists |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
         lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
         requests = 1 + sum(pages(self.list_of(stream).size) for stream in lists)
         for stream in wanted & set(CHILDREN):
-            paged = stream != "course_learning_objects"
+            paged = stream not in UNPAGED
             requests += sum(pages(part.size) if paged else 1 for part in self._parts(stream))
         if "course_enrollments" in wanted:
             ids = self.course_ids()
@@ -423,7 +442,8 @@ class Tenant:
     def parent_key(self, stream: str, parent: int) -> Any:
         """What the connector adds to each child of that parent."""
         keys = {"branches": branch_id, "courses": course_id, "groups": self.group_uuid, "learning_plans": plan_id}
-        return keys[CHILDREN[stream][0]](parent)
+        parents = CHILDREN[stream][0]
+        return parent if parents == "sessions" else keys[parents](parent)
 
     def group_uuid(self, number: int) -> str:
         """The id of a group."""
@@ -431,14 +451,27 @@ class Tenant:
 
     def parent_number(self, stream: str, key: str) -> int | None:
         """The number of the parent with that key, None if there is none."""
-        known = {str(self.parent_key(stream, number)): number for number in self.rows(CHILDREN[stream][0])}
+        known = {str(self.parent_key(stream, number)): number for number in self._parents(stream)}
         return known.get(key)
 
     def eligible(self, stream: str, parent: int) -> bool:
         """Whether the parent's own record says that it may have such children."""
         if stream == "sessions":
             return course_type(parent) != "elearning"
+        if stream == "learning_plan_courses":
+            return self._plan_counts(parent)[0] > 0
         return stream != "learning_plan_course_enrollments" or 0 not in self._plan_counts(parent)
+
+    def _parents(self, stream: str) -> Sequence[int]:
+        """The numbers of a child stream's parents; that of a session is its id."""
+        parents = CHILDREN[stream][0]
+        if parents != "sessions":
+            return self.rows(parents)
+        version, sessions = self._sessions
+        if version != self.version:
+            sessions = [session["id"] for session in self.emitted("sessions")]
+            self._sessions = self.version, sessions
+        return sessions
 
     def _parts(self, stream: str) -> Iterator[List]:
         if stream == "course_enrollments":
@@ -446,7 +479,7 @@ class Tenant:
         elif stream not in CHILDREN:
             yield self.list_of(stream)
         else:
-            for parent in self.rows(CHILDREN[stream][0]):
+            for parent in self._parents(stream):
                 if self.eligible(stream, parent):
                     yield self.child(stream, parent)
 
@@ -477,7 +510,7 @@ class Tenant:
         size = average * (40 + draw % 121) // 100
         return (
             min(size, self.sizes["users"])
-            if stream in ("group_members", "branch_members", "course_enrollments")
+            if stream in ("group_members", "branch_members", "course_enrollments", "session_enrollments")
             else size
         )
 
@@ -562,6 +595,7 @@ class Tenant:
             above = (number - 1) // BRANCHES_BELOW
             record.pair("parent_id", branch_id(above) if number else None, branch_id(above) if number else None)
             record.same(parent_code=f"B{above}" if number else None)
+            record.same(path_ids=[branch_id(place) for place in _path(number)])
         return record.whole(selectable=1, selected=0).flag(has_children=right > left + 1)
 
     def _branch_members(self, parent: int, number: int) -> Record:
@@ -737,6 +771,59 @@ class Tenant:
             location={"id": 1, "name": "Main", "address": "Street 1", "count": 2} if number % 2 else None
         )
 
+    def _session_events(self, parent: int, number: int) -> Record:
+        is_webinar = (parent + number) % 3 == 0
+        record = Record(number).whole(id=parent * 20 + number + 1)
+        record.same(
+            name=TITLES[number % len(TITLES)],
+            time_begin=f"{8 + number % 9:02}:30:00",
+            time_end=f"{9 + number % 9:02}:15:00",
+            timezone="Europe/Berlin",
+            webinar_tool="zoom" if is_webinar else None,
+            url=f"https://meet.example.com/{parent}/{number}" if is_webinar else None,
+            instructors=[] if number % 2 else [{"user_id": 13000, "firstname": "Zoë"}],
+        )
+        record.text(duration=45, effective_duration=40).flag(has_recording=is_webinar)
+        record.pair("location_id", *((None, None) if is_webinar else ("1", 1)))
+        record.pair("classroom_id", *((None, None) if is_webinar else (2, 2)))
+        return record.moments("day")
+
+    def _session_enrollments(self, parent: int, number: int) -> Record:
+        member = (parent * 19 + number) % self.sizes["users"]
+        record = Record(number).user(user_id(member))
+        record.same(
+            username=f"person.{member}@example.com",
+            email=f"person.{member}@example.com",
+            status=("enrolled", "in_progress", "completed")[number % 3],
+        )
+        record.text(status_id=number % 3, user_status=1)
+        return record.moments("enrollment_date", "completion_date")
+
+    def _catalogs(self, number: int) -> Record:
+        record = Record(number).whole(catalogue_id=number + 1)
+        record.same(
+            catalogue_name=f"Catalog {number}",
+            catalogue_code=None if number % 2 else f"CAT{number}",
+            catalogue_description=None if number % 3 else "<p>Open to all</p>",
+        )
+        items = [self._catalog_item(number * 6 + position) for position in range(number % 4 * 2)]
+        # A list with a gap in its numbering is an object to PHP.
+        sent = {str(place + 1): item.wire for place, item in enumerate(items)} if number % 4 == 3 else None
+        return record.pair("sub_items", sent or [item.wire for item in items], [item.emitted for item in items])
+
+    def _catalog_item(self, number: int) -> Record:
+        is_plan = number % 3 == 0
+        record = Record(number).whole(item_id=plan_id(number) if is_plan else course_id(number))
+        record.same(
+            item_type="learning_plan" if is_plan else course_type(number),
+            item_name=TITLES[number % len(TITLES)],
+            item_code=f"I{number}",
+            item_slug=f"item-{number}",
+            access_status="subscribed",
+        )
+        record.text(item_price=number % 50, duration=600 + number)
+        return record.pair("item_date_end", *moment(number if number % 2 else number * 11))
+
     def _categories(self, number: int) -> Record:
         record = Record(number).whole(id=number + 1, lev=2, iLeft=2 * number + 1, iRight=2 * number + 2)
         record.same(code=f"K{number}", title=f"Category {number}", title_parent="Root", icon="")
@@ -789,6 +876,22 @@ class Tenant:
             enrollment_status=("not_started", "in_progress", "completed")[parent % 3],
         )
         return record.moments("enrollment_completion_date", "enrollment_created_at")
+
+    def _learning_plan_courses(self, parent: int, number: int) -> Record:
+        course = parent + number
+        record = Record(number).whole(id_course=course_id(course), sequence=number + 1, prerequisites_count=number)
+        record.same(
+            uid=f"E-{course}",
+            code=f"C{course:05}",
+            title=TITLES[course % len(TITLES)],
+            type=course_type(course),
+            language={"code": "english", "name": "English", "browser_code": "en"},
+        )
+        record.flag(is_published=True, is_required=number % 2 == 0).moments("create_date")
+        return record.object(
+            category={"id": 3, "name": "General"} if number % 2 else None,
+            prerequisites_completion={"type": "all"} if number else None,
+        )
 
     def _external_training(self, number: int) -> Record:
         record = Record(number).whole(training_id=number + 1, user_id=user_id(number % self.sizes["users"]))
@@ -868,6 +971,11 @@ def without_nulls(record: Any) -> Any:
 def pages(size: int) -> int:
     """The number of pages of a list; an empty list has one."""
     return max(1, -(-size // PAGE_SIZE))
+
+
+def _path(branch: int) -> list[int]:
+    """The numbers of the branches from the root to this one."""
+    return [*(_path((branch - 1) // BRANCHES_BELOW) if branch else ()), branch]
 
 
 def _nested_set(size: int) -> list[tuple[int, int, int]]:
