@@ -159,9 +159,11 @@ class PageRequest:
     def send(self) -> Page:
         """The page. Raises RequestError if it cannot be read, DoceboError if no other one can, either."""
         max_tries = MAX_TRIES_OF_BATCH if len(parent_keys(self.stream_slice)) > 1 else MAX_TRIES
-        client = self.requester.client
-        page = client.request(self._prepare, self._read, self._describe, max_tries, self.problem)
-        self.requester.progress.succeeded = True
+        requester = self.requester
+        page = requester.client.request(
+            requester.name, self._prepare, self._read, self._describe, max_tries, self.problem
+        )
+        requester.progress.succeeded = True
         return page
 
     def label(self) -> str:
