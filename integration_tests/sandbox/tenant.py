@@ -6,6 +6,7 @@ comes from tables of pairs, so that a test knows the expected records without ru
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -214,6 +215,8 @@ class Tenant:
     older_names: fields have the names of older tenants. newer_branches: branches also hold their parent's id and code.
     description_bytes: every tenth course has a description of that size. group_keys: the keys of the first groups.
     `version` changes with the data, for whoever caches responses.
+
+    A row of a list has a number, which stays with it while rows are deleted, moved and inserted.
     """
 
     def __init__(
@@ -282,10 +285,11 @@ class Tenant:
         self._group_keys = tuple(group_keys)
         self._undefined_user_fields: list[int] = []
         self._changed_enrollments: dict[int, str] = {}
-        self._added_enrollments = 0
+        self._added: Counter[str] = Counter()
+        self._orders: dict[str, tuple[int, ...]] = {}
         self._branch_bounds = _nested_set(branches)
         self._enrollment_index = self._enrollment_starts()
-        self._session_ids = [session["id"] for session in self.emitted("sessions")]
+        self._session_ids: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -332,9 +336,35 @@ class Tenant:
 
     def add_enrollments(self, count: int, moment: datetime) -> None:
         """Adds enrollments to the end of the list `enrollments`, last changed at that moment (UTC)."""
-        size = self.list_of("enrollments").size
-        self._added_enrollments += count
-        self.change_enrollments(range(size, size + count), moment)
+        self.change_enrollments(self.insert("enrollments", count, at=None), moment)
+
+    def rows(self, stream: str) -> Sequence[int]:
+        """The numbers of the rows of a list, in its order."""
+        order = self._orders.get(stream)
+        return range(self._all_rows(stream).size) if order is None else order
+
+    def delete(self, stream: str, numbers: Iterable[int]) -> None:
+        """Deletes rows of a list, by their numbers. Parents lose their children with them."""
+        gone = set(numbers)
+        self._reorder(stream, [number for number in self.rows(stream) if number not in gone])
+
+    def move_to_end(self, stream: str, numbers: Iterable[int]) -> None:
+        """Moves rows to the end of a list, as a change does if the list is in order of update."""
+        moved = list(numbers)
+        self._reorder(stream, [*(number for number in self.rows(stream) if number not in set(moved)), *moved])
+
+    def insert(self, stream: str, count: int, at: int | None = 0) -> range:
+        """Inserts new rows before a position of a list, at its end with None. Returns their numbers."""
+        before, first = list(self.rows(stream)), self._all_rows(stream).size
+        self._added[stream] += count
+        inserted = range(first, first + count)
+        position = len(before) if at is None else at
+        self._reorder(stream, [*before[:position], *inserted, *before[position:]])
+        return inserted
+
+    def _reorder(self, stream: str, numbers: Iterable[int]) -> None:
+        self.version += 1
+        self._orders[stream] = tuple(numbers)
 
     def wire(self, stream: str) -> list[dict[str, Any]]:
         """The records of a stream as the API sends them."""
@@ -372,14 +402,20 @@ class Tenant:
         return 1 + sum(pages(self.list_of(stream).size) for stream in defined) if defined else 0
 
     def list_of(self, stream: str) -> List:
-        """A list without parent."""
-        if stream == "enrollments":
-            return List(self._enrollment_index[0][-1] + self._added_enrollments, self._enrollment)
+        """A list without parent, as it is now."""
+        rows, order = self._all_rows(stream), self._orders.get(stream)
+        return rows if order is None else List(len(order), lambda position: rows.record(order[position]))
+
+    def _all_rows(self, stream: str) -> List:
+        """The rows of a list by their numbers, those included that were deleted."""
         if stream == "learning_plan_enrollments":
             return _joined([self._plan_enrollments(plan) for plan in range(self.sizes["learning_plans"])])
+        added = self._added[stream]
+        if stream == "enrollments":
+            return List(self._enrollment_index[0][-1] + added, self._enrollment)
         if stream in NEW_LISTS:
-            return List(self.sizes[stream], lambda number: _by_schema(NEW_LISTS[stream][1], number))
-        return List(self.sizes[stream], self._named(stream, getattr(self, f"_{stream}")))
+            return List(self.sizes[stream] + added, lambda number: _by_schema(NEW_LISTS[stream][1], number))
+        return List(self.sizes[stream] + added, self._named(stream, getattr(self, f"_{stream}")))
 
     def child(self, stream: str, parent: int) -> List:
         """The children of the parent of that number, counted from 0."""
@@ -394,29 +430,19 @@ class Tenant:
         return List(self._size(stream, parent), self._named(stream, record))
 
     def course_enrollments(self, course_ids: Iterable[int]) -> List:
-        """The enrollments of these courses, one course after the other."""
-        first = self.course_ids()[0] if self.sizes["courses"] else 0
-        parents = [identifier - first for identifier in course_ids if 0 <= identifier - first < self.sizes["courses"]]
-        return _joined([self._course_enrollments_of(parent) for parent in parents])
+        """The enrollments of these courses, one course after the other; none of a course that does not exist."""
+        known = {course_id(number): number for number in self.rows("courses")}
+        return _joined([self._course_enrollments_of(known[course]) for course in course_ids if course in known])
 
     def course_ids(self) -> list[int]:
         """The ids of all courses, in the order of their list."""
-        return [course_id(number) for number in range(self.sizes["courses"])]
+        return [course_id(number) for number in self.rows("courses")]
 
     def parent_key(self, stream: str, parent: int) -> Any:
         """What the connector adds to each child of that parent."""
-        keys = {
-            "branches": branch_id,
-            "courses": course_id,
-            "groups": self.group_uuid,
-            "learning_plans": plan_id,
-            "sessions": self.session_id,
-        }
-        return keys[CHILDREN[stream][0]](parent)
-
-    def session_id(self, number: int) -> int:
-        """The id of a session, by its position among those of all courses."""
-        return self._session_ids[number]
+        keys = {"branches": branch_id, "courses": course_id, "groups": self.group_uuid, "learning_plans": plan_id}
+        parents = CHILDREN[stream][0]
+        return parent if parents == "sessions" else keys[parents](parent)
 
     def group_uuid(self, number: int) -> str:
         """The id of a group."""
@@ -424,7 +450,7 @@ class Tenant:
 
     def parent_number(self, stream: str, key: str) -> int | None:
         """The number of the parent with that key, None if there is none."""
-        known = {str(self.parent_key(stream, number)): number for number in range(self._parents(stream))}
+        known = {str(self.parent_key(stream, number)): number for number in self._parents(stream)}
         return known.get(key)
 
     def eligible(self, stream: str, parent: int) -> bool:
@@ -435,9 +461,16 @@ class Tenant:
             return self._plan_counts(parent)[0] > 0
         return stream != "learning_plan_course_enrollments" or 0 not in self._plan_counts(parent)
 
-    def _parents(self, stream: str) -> int:
+    def _parents(self, stream: str) -> Sequence[int]:
+        """The numbers of a child stream's parents; that of a session is its id."""
         parents = CHILDREN[stream][0]
-        return len(self._session_ids) if parents == "sessions" else self.sizes[parents]
+        if parents != "sessions":
+            return self.rows(parents)
+        version, sessions = self._session_ids
+        if version != self.version:
+            sessions = [session["id"] for session in self.emitted("sessions")]
+            self._session_ids = self.version, sessions
+        return sessions
 
     def _parts(self, stream: str) -> Iterator[List]:
         if stream == "course_enrollments":
@@ -445,7 +478,7 @@ class Tenant:
         elif stream not in CHILDREN:
             yield self.list_of(stream)
         else:
-            for parent in range(self._parents(stream)):
+            for parent in self._parents(stream):
                 if self.eligible(stream, parent):
                     yield self.child(stream, parent)
 
@@ -644,16 +677,15 @@ class Tenant:
         The enrollments changed between two moments (`YYYY-MM-DD HH:MM:SS`, both inclusive), all if both are None.
         An enrollment without a date of change is in no such period.
         """
-        whole = self.list_of("enrollments")
         if since is None and until is None:
-            return whole
-        dates = ((number, self._change_date(number)[0]) for number in range(whole.size))
+            return self.list_of("enrollments")
+        dates = ((number, self._change_date(number)[0]) for number in self.rows("enrollments"))
         numbers = [
             number
             for number, date in dates
             if date and date > "0001" and (since is None or date >= since) and (until is None or date <= until)
         ]
-        return List(len(numbers), lambda position: whole.record(numbers[position]))
+        return List(len(numbers), lambda position: self._enrollment(numbers[position]))
 
     def _change_date(self, number: int) -> tuple[str | None, str | None]:
         changed = self._changed_enrollments.get(number)
