@@ -102,7 +102,8 @@ def manifest_streams() -> dict[str, tuple[str, dict[str, Any]]]:
     """The path and the schema of each stream that the manifest lists, sorted by its name."""
     manifest = yaml.load(MANIFEST.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     names = sorted(reference.rpartition("/")[2] for reference in manifest["streams"])
-    paths = {name: manifest["definitions"]["streams"][name]["$parameters"]["path"] for name in names}
+    urls = {name: manifest["definitions"]["streams"][name]["$parameters"]["url"] for name in names}
+    paths = {name: url.removeprefix("{{ config['base_url'] }}/") for name, url in urls.items()}
     return {name: (paths[name], manifest["schemas"][name]) for name in names}
 
 
