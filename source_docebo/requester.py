@@ -159,9 +159,11 @@ class PageRequest:
     def send(self) -> Page:
         """The page. Raises RequestError if it cannot be read, DoceboError if no other one can, either."""
         max_tries = MAX_TRIES_OF_BATCH if len(parent_keys(self.stream_slice)) > 1 else MAX_TRIES
-        client = self.requester.client
-        page = client.request(self._prepare, self._read, self._describe, max_tries, self.problem)
-        self.requester.progress.succeeded = True
+        requester = self.requester
+        page = requester.client.request(
+            requester.name, self._prepare, self._read, self._describe, max_tries, self.problem
+        )
+        requester.progress.succeeded = True
         return page
 
     def label(self) -> str:
@@ -190,7 +192,7 @@ class PageRequest:
             error_message=f"Docebo returned status {status}.{error_message(response)}",
         )
         action, message = resolution.response_action, resolution.error_message or ""
-        if action in (ResponseAction.FAIL, ResponseAction.IGNORE) and not is_from_docebo(response):
+        if action == ResponseAction.FAIL and not is_from_docebo(response):
             kind = response.headers.get("Content-Type", "no content type")
             raise RetryError(f"Something in front of Docebo, such as a firewall, returned {status} ({kind}).")
         if action == ResponseAction.SUCCESS:

@@ -290,7 +290,7 @@ class Tenant:
         self._orders: dict[str, tuple[int, ...]] = {}
         self._branch_bounds = _nested_set(branches)
         self._enrollment_index = self._enrollment_starts()
-        self._sessions: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
+        self._session_ids: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -385,7 +385,6 @@ class Tenant:
         wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
         wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}  # sessions are children, too
         lists = wanted - {*CHILDREN, "course_enrollments"}
-        lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
         requests = 1 + sum(pages(self.list_of(stream).size) for stream in lists)
         for stream in wanted & set(CHILDREN):
@@ -467,10 +466,10 @@ class Tenant:
         parents = CHILDREN[stream][0]
         if parents != "sessions":
             return self.rows(parents)
-        version, sessions = self._sessions
+        version, sessions = self._session_ids
         if version != self.version:
             sessions = [session["id"] for session in self.emitted("sessions")]
-            self._sessions = self.version, sessions
+            self._session_ids = self.version, sessions
         return sessions
 
     def _parts(self, stream: str) -> Iterator[List]:
