@@ -12,7 +12,9 @@ import requests_mock
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.declarative.parsers import model_to_component_factory
 from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
+from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
+from source_docebo import errors
 from source_docebo.client import COMMAND
 from source_docebo.source import SourceDocebo
 from unit_tests.builders import ConfigBuilder, Platform
@@ -54,9 +56,8 @@ def manifest_processed_once() -> Iterator[None]:
     create = SourceDocebo._create_streams
 
     def create_selected(self: SourceDocebo, configs: list[dict[str, Any]], all_configs: list[dict[str, Any]]) -> Any:
-        selected = self._config.get(COMMAND, {}).get("streams") if isinstance(self._config.get(COMMAND), dict) else None
-        chosen = [config for config in configs if selected is None or config["name"] in selected]
-        return create(self, chosen, all_configs)
+        selected = self._config[COMMAND].get("streams") if self._config.get(COMMAND) else None
+        return create(self, [each for each in configs if selected is None or each["name"] in selected], all_configs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(concurrent_declarative_source, "get_declarative_component_schema", lambda: schema)
@@ -66,6 +67,13 @@ def manifest_processed_once() -> Iterator[None]:
         patch.setattr(SourceDocebo, "_validate_source", lambda *_: None)
         patch.setattr(SourceDocebo, "_create_streams", create_selected)
         yield
+
+
+@pytest.fixture(autouse=True)
+def secrets() -> None:
+    """Forgets what other tests had masked: a token called `long` would be found in other words."""
+    errors._secrets.clear()
+    update_secrets([])
 
 
 @pytest.fixture(autouse=True)

@@ -449,6 +449,22 @@ class TestParentsThatCannotBeRead:
             f"{problem}"
         )
 
+    @pytest.mark.parametrize(("accepted", "is_complete"), [(2, True), (1, False)])
+    def test_so_many_as_the_configuration_accepts_fail_nothing(
+        self, docebo: Platform, accepted: int, is_complete: bool
+    ) -> None:
+        self.serve(docebo, 5, 1, 3, response=error_response(403, "No"))
+        config = ConfigBuilder().with_field("max_unreadable_parents", accepted).build()
+
+        output = read("group_members", config=config)
+
+        assert len(output.records("group_members")) == 3
+        assert len(output.warnings()) == 2
+        assert output.is_complete("group_members") == is_complete
+        assert [message.split("page 1) ")[-1] for _, message in output.errors()] == (
+            [] if is_complete else ["To accept that so many are missing, raise max_unreadable_parents."]
+        )
+
     @pytest.mark.parametrize("read_first", [False, True])
     def test_where_most_were_deleted_the_stream_fails(self, docebo: Platform, read_first: bool) -> None:
         """That is no deletion: the platform does not serve it, or something is wrong."""
@@ -485,6 +501,7 @@ class TestParentsThatCannotBeRead:
         assert message.startswith("Stream group_members: 10 of ")
         named = message.split("could not be read: ")[1].split(", ..")[0]
         assert named.count("GET /audiences/v1/audience/") == 5
+        assert "max_unreadable_parents" not in message  # it would not help
         assert output.is_incomplete("group_members")
         assert output.is_complete("groups")
         # The tenth, and those that are under way by then.

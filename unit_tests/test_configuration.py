@@ -151,6 +151,7 @@ class TestForm:
             "credentials": "Authentication",
             "num_workers": "Concurrent requests",
             "calls_per_hour": "Maximum API requests per hour",
+            "max_unreadable_parents": "Accepted unreadable parents",
             "start_date": "Start date",
             "lookback_window": "Lookback window",
         }
@@ -227,6 +228,7 @@ class TestFields:
             ("calls_per_hour", 1, "minimum: 2"),  # the token and the first page
             ("calls_per_hour", 1.5, "type: integer"),
             ("calls_per_hour", None, "type: integer"),
+            ("max_unreadable_parents", -1, "minimum: 0"),
         ],
     )
     def test_a_number_that_does_not_fit(self, field: str, number: Any, rule: str) -> None:

@@ -205,6 +205,24 @@ class TestSecrets:
         assert [message.record.data["name"] for message in records(messages)] == [secret]
 
 
+def test_a_read_says_what_it_has_used(platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
+    platform.responds(USERS, error_response(500), error_response(429), page_with({"user_id": 1}).build())
+    platform.serves("audiences/v1/audience", {"uuid": "a"})
+    platform.serves("audiences/v1/audience/a/users", {"user_id": 1, "likes": "tea"}, {"user_id": 2})
+    config = ConfigBuilder().build()
+    catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh)
+    catalog = catalog.with_stream("group_members", SyncMode.full_refresh).build()
+    with caplog.at_level("INFO"):
+        list(SourceDocebo(catalog, config, []).read(logger, config, catalog, []))
+    assert [record.getMessage() for record in caplog.records if " requests" in record.getMessage()][-4:] == [
+        "Stream group_members: 2 records, 1 requests.",
+        "Stream groups: 0 records, 1 requests.",
+        "Stream users: 1 records, 3 requests.",
+        "In all: 3 records, 6 requests (1 of them for access tokens), 1 retries, 0.0 minutes waited for rate limits, "
+        "0 warnings.",
+    ]
+
+
 def test_the_message_of_a_failed_check_is_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     message = 'It\'s "wrong": a\\b.'
     monkeypatch.setattr(
