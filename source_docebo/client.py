@@ -161,7 +161,7 @@ class Client:
             request, until = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
-                response = self._gate.send(partial(self._send, stream, request, until))
+                response = self._gate.send(partial(self._send, stream, request, until), shows_end=bool(stream))
                 retry_after = retry_after_seconds(response)
                 result = read(response)
                 self.accepted = True
