@@ -290,7 +290,7 @@ class Tenant:
         self._orders: dict[str, tuple[int, ...]] = {}
         self._branch_bounds = _nested_set(branches)
         self._enrollment_index = self._enrollment_starts()
-        self._sessions: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
+        self._sessions_found: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -467,10 +467,10 @@ class Tenant:
         parents = CHILDREN[stream][0]
         if parents != "sessions":
             return self.rows(parents)
-        version, sessions = self._sessions
+        version, sessions = self._sessions_found
         if version != self.version:
             sessions = [session["id"] for session in self.emitted("sessions")]
-            self._sessions = self.version, sessions
+            self._sessions_found = self.version, sessions
         return sessions
 
     def _parts(self, stream: str) -> Iterator[List]:
