@@ -110,9 +110,8 @@ def without_custom_components(node: Any, pagination: dict[str, Any]) -> Any:
         node.pop("state_migrations", None)
         if "transformations" in node:
             parent_key = node["retriever"]["partition_router"]["parent_stream_configs"][0]["partition_field"]
-            added = {"type": "AddedFieldDefinition", "path": [parent_key]}
-            value = f"{{{{ stream_partition['{parent_key}'] }}}}"
-            node["transformations"] = [{"type": "AddFields", "fields": [{**added, "value": value}]}]
+            added = {"path": [parent_key], "value": f"{{{{ stream_partition['{parent_key}'] }}}}"}
+            node["transformations"] = [{"type": "AddFields", "fields": [{"type": "AddedFieldDefinition", **added}]}]
     return node
 
 
