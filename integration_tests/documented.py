@@ -12,8 +12,6 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "docebo.md"
 NOT_MESSAGES = (
-    "The read was abandoned.",  # nobody waits for it any longer
-    "Stream <expression> has failed.",  # likewise
     "Estimates what a full sync costs.",  # the help of a command
     "Additional field <expression>.",  # a description in a schema
 )
