@@ -1,4 +1,4 @@
-"""The staging layer of the dbt package: for each table a source and a model that types, names and cleans its columns."""
+"""The staging layer of the dbt package: for each table a source, and a model that types, names and cleans columns."""
 
 import re
 from dataclasses import dataclass, replace
@@ -247,8 +247,8 @@ def _part(table: Table, column: Column, part: Column) -> Staged:
 
 
 def _name(table: Table, source: str) -> str:
-    in_table = NAMES_IN_TABLE.get(table.name, {})
-    return in_table.get(source) or NAMES.get(source) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", source.replace(".", "_")).lower()
+    named = NAMES_IN_TABLE.get(table.name, {}).get(source) or NAMES.get(source)
+    return named or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", source.replace(".", "_")).lower()
 
 
 def _meaning(description: str) -> str:
@@ -340,4 +340,12 @@ def _documented_column(staged: Staged, key: list[str], names: dict[str, dict[str
 
 
 def _yaml(content: dict[str, Any]) -> str:
-    return f"# {WRITTEN_BY}\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=116)
+    text = yaml.dump(content, Dumper=_Indented, sort_keys=False, allow_unicode=True, width=116)
+    return f"# {WRITTEN_BY}\n{text}"
+
+
+class _Indented(yaml.SafeDumper):
+    """Writes lists as dbt's documentation does: indented below their key."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)

@@ -54,7 +54,8 @@ def tables() -> list[Table]:
         (ROOT / "manifest.yaml").read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     )
     names = sorted(reference.rpartition("/")[2] for reference in manifest["streams"])
-    rows = dict(re.findall(r"^\| `(\w+)` \| `[^`]+` \| [^|]+ \| (.+) \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `[^`]+` \| [^|]+ \| (.+) \|$", readme, re.M))
     missing = [name for name in names if name not in rows]
     if missing:
         raise ValueError(f"README.md has no row in its tables of streams for {', '.join(missing)}")

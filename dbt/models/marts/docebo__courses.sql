@@ -21,10 +21,10 @@ enrollments as (
     select
         course_id,
         count(*) as enrolled,
-        sum(case when is_completed then 1 else 0 end) as completed,
-        sum(case when enrollment_status = 'in_progress' then 1 else 0 end) as in_progress,
-        sum(case when enrollment_status = 'waiting' then 1 else 0 end) as waiting,
-        sum(case when is_overdue then 1 else 0 end) as overdue,
+        count(case when is_completed then 1 end) as completed,
+        count(case when enrollment_status = 'in_progress' then 1 end) as in_progress,
+        count(case when enrollment_status = 'waiting' then 1 end) as waiting,
+        count(case when is_overdue then 1 end) as overdue,
         avg(score) as average_score,
         avg(days_to_completion) as average_days_to_completion
     from {{ ref('docebo__enrollments') }}

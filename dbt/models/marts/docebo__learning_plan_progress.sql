@@ -38,8 +38,8 @@ courses as (
         learning_plan_id,
         user_id,
         count(*) as courses_enrolled,
-        sum(case when enrollment_status = 'completed' then 1 else 0 end) as courses_completed,
-        sum(case when enrollment_status = 'in_progress' then 1 else 0 end) as courses_in_progress,
+        count(case when enrollment_status = 'completed' then 1 end) as courses_completed,
+        count(case when enrollment_status = 'in_progress' then 1 end) as courses_in_progress,
         max(completed_at) as last_course_completed_at
     from {{ ref('stg_docebo__learning_plan_course_enrollments') }}
     group by learning_plan_id, user_id

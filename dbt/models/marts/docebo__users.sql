@@ -31,9 +31,9 @@ enrollments as (
     select
         user_id,
         count(*) as courses_enrolled,
-        sum(case when is_completed then 1 else 0 end) as courses_completed,
-        sum(case when enrollment_status = 'in_progress' then 1 else 0 end) as courses_in_progress,
-        sum(case when is_overdue then 1 else 0 end) as courses_overdue,
+        count(case when is_completed then 1 end) as courses_completed,
+        count(case when enrollment_status = 'in_progress' then 1 end) as courses_in_progress,
+        count(case when is_overdue then 1 end) as courses_overdue,
         max(completed_at) as last_completed_at
     from {{ ref('docebo__enrollments') }}
     group by user_id
@@ -45,7 +45,7 @@ plans as (
     select
         user_id,
         count(*) as learning_plans_enrolled,
-        sum(case when is_completed then 1 else 0 end) as learning_plans_completed
+        count(case when is_completed then 1 end) as learning_plans_completed
     from {{ ref('docebo__learning_plan_progress') }}
     group by user_id
 
