@@ -5,7 +5,7 @@ questions.
     python examples/pyairbyte_duckdb.py --config secrets/config.json --database docebo.duckdb
 
 The configuration file is the one that `source-docebo read` takes. The command is the one beside the interpreter or on
-the PATH, or what `--command` names. The tables are in the schema `docebo`, the models in `main`. A chart of the first
+the PATH, or what `--command` names. The tables are in the schema `raw`, the models in `main`. A chart of the first
 answer is saved beside the database.
 """
 
@@ -36,7 +36,7 @@ from airbyte.caches import DuckDBCache
 from airbyte.exceptions import AirbyteConnectorCheckFailedError
 
 PROJECT = Path(__file__).parent.parent / "dbt"
-SCHEMA = "docebo"
+SCHEMA = "raw"
 # Each status with its color in the chart. Any other status is shown under its own name.
 STATUSES = {
     "completed": "#2f6f8f",
@@ -162,6 +162,7 @@ def build(database: Path) -> None:
         dbt = shutil.which("dbt", path=Path(sys.executable).parent) or "dbt"
         command = [dbt, "--no-version-check", "--log-path", files, "build", "--target", "duckdb"]
         command += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", files]
+        command += ["--vars", json.dumps({"docebo_schema": SCHEMA})]
         environment = {**os.environ, "DOCEBO_DUCKDB": str(database.resolve())}
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
         if done.returncode:
@@ -204,7 +205,7 @@ def draw(connection: duckdb.DuckDBPyConnection, chart: Path) -> None:
     axes.set_title("Enrollments by branch and status", loc="left", pad=28)
     axes.set_xlabel("enrollments")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.margins(x=0.16)
+    axes.margins(x=0.2)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(colors), frameon=False)

@@ -37,7 +37,7 @@
                 {%- if '_airbyte_extracted_at' in held %}
                 order by {{ held['_airbyte_extracted_at'].quoted }} desc
                 {%- else %}
-                order by 1
+                order by {{ held[key[0] | lower].quoted }}
                 {%- endif %}
             ) as version_number
         from {{ table }}

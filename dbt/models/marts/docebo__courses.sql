@@ -26,7 +26,7 @@ enrollments as (
         count(case when enrollment_status = 'waiting' then 1 end) as waiting,
         count(case when is_overdue then 1 end) as overdue,
         avg(score) as average_score,
-        avg(days_to_completion) as average_days_to_completion
+        avg(cast(days_to_completion as {{ docebo.type('number') }})) as average_days_to_completion
     from {{ ref('docebo__enrollments') }}
     group by course_id
 
@@ -74,7 +74,7 @@ select
     coalesce(enrollments.in_progress, 0) as in_progress,
     coalesce(enrollments.waiting, 0) as waiting,
     coalesce(enrollments.overdue, 0) as overdue,
-    enrollments.completed * 1.0 / enrollments.enrolled as completion_rate,
+    cast(enrollments.completed as {{ docebo.type('number') }}) / enrollments.enrolled as completion_rate,
     enrollments.average_score,
     enrollments.average_days_to_completion,
     coalesce(sessions.sessions, 0) as sessions,

@@ -92,7 +92,7 @@ select
     coalesce(enrollments.courses_completed, 0) as courses_completed,
     coalesce(enrollments.courses_in_progress, 0) as courses_in_progress,
     coalesce(enrollments.courses_overdue, 0) as courses_overdue,
-    enrollments.courses_completed * 1.0 / enrollments.courses_enrolled as completion_rate,
+    cast(enrollments.courses_completed as {{ docebo.type('number') }}) / enrollments.courses_enrolled as completion_rate,
     enrollments.last_completed_at,
     coalesce(plans.learning_plans_enrolled, 0) as learning_plans_enrolled,
     coalesce(plans.learning_plans_completed, 0) as learning_plans_completed,
