@@ -20,8 +20,8 @@ from integration_tests.sandbox import Sandbox
 PACKAGE = Path(__file__).parent.parent / "dbt"
 # The schema of the models.
 MODELS = "analytics"
-# The time zone of sessions, except those of PyAirbyte, which writes some dates in it: not UTC, so that what depends on it
-# shows.
+# The time zone of sessions: not UTC, so that what depends on it shows. PyAirbyte's are in UTC, or it would write some
+# dates in local time.
 TIME_ZONE = "America/New_York"
 
 _EXECUTE = """
@@ -36,9 +36,12 @@ else:
     connection.autocommit = True
     cursor = connection.cursor()
 cursor.execute(f"set timezone = '{time_zone}'")
-cursor.execute(sys.stdin.read())
-names = [column[0] for column in cursor.description or ()]
-json.dump([dict(zip(names, row)) for row in cursor.fetchall()] if names else [], sys.stdout, default=str)
+found = []
+for statements in json.load(sys.stdin):
+    cursor.execute(statements)
+    names = [column[0] for column in cursor.description or ()]
+    found.append([dict(zip(names, row)) for row in cursor.fetchall()] if names else [])
+json.dump(found, sys.stdout, default=str)
 """
 _READ = """
 import json, os, sys
@@ -96,11 +99,16 @@ class Database:
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
         return done.stdout
 
-    def execute(self, statements: str) -> list[dict[str, Any]]:
-        """Runs statements, and returns the rows of the last; what JSON cannot hold as text."""
-        rows = self.run(example.python(), "-c", _EXECUTE, self.target, self.file, TIME_ZONE, statements=statements)
-        found: list[dict[str, Any]] = json.loads(rows)
+    def execute(self, *statements: str) -> list[list[dict[str, Any]]]:
+        """Runs statements, and returns the rows of each; what JSON cannot hold as text."""
+        command = [example.python(), "-c", _EXECUTE, self.target, self.file, TIME_ZONE]
+        found: list[list[dict[str, Any]]] = json.loads(self.run(*command, statements=json.dumps(statements)))
         return found
+
+    def models(self, *names: str) -> dict[str, list[dict[str, Any]]]:
+        """The rows of these models, by their names."""
+        found = self.execute(*(f"select * from {MODELS}.{name} order by 1, 2" for name in names))
+        return dict(zip(names, found, strict=True))
 
     def read(self, sandbox: Sandbox, command: str, *reads: tuple[str, "str | list[str]"]) -> None:
         """Reads a sandbox into the database with PyAirbyte: each time with a write strategy, these streams or `*`."""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Table:
         return [(name, join) for name, column in columns for join in column.joins]
 
 
+@cache
 def tables() -> list[Table]:
     """The tables of all streams in the manifest, by name."""
     manifest = yaml.load(
