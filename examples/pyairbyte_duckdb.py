@@ -85,16 +85,17 @@ BARS = f"""
     select branch, coalesce(status, 'no status'), count(*) from shown group by all
 """
 
-OVERDUE = """
+EXPIRING = """
     select username,
            course_name as course,
            enrollment_status as status,
            manager_name as manager,
-           cast(due_at as date) as due,
-           days_overdue
+           cast(due_at as date) as ends,
+           date_diff('day', current_date, ends) as days_left
     from docebo__enrollments
-    where is_overdue
-    order by days_overdue, username, course
+    where enrollment_status not in ('completed', 'waiting')
+      and days_left < 90
+    order by abs(days_left), username, course
     limit 10
 """
 
@@ -124,7 +125,7 @@ def main() -> None:
     build(arguments.database)
     with duckdb.connect(str(arguments.database)) as connection:
         ask(connection, "How many have completed, by branch?", COMPLETION)
-        ask(connection, "Whose enrollment has been overdue for the shortest time?", OVERDUE)
+        ask(connection, "Whose enrollment is overdue, or expires soon?", EXPIRING)
         ask(connection, "Who has not been seen for half a year?", ABSENT)
         chart = arguments.database.with_suffix(".png")
         draw(connection, chart)
@@ -179,7 +180,7 @@ def build(database: Path) -> None:
 def ask(connection: duckdb.DuckDBPyConnection, question: str, query: str) -> None:
     """Prints a question with its answer."""
     print(f"\n{question}")
-    connection.sql(query).show(max_width=120)
+    connection.sql(query).show(max_width=140)
 
 
 def draw(connection: duckdb.DuckDBPyConnection, chart: Path) -> None:

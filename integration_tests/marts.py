@@ -115,7 +115,7 @@ def judged(record: dict[str, Any], now: datetime) -> dict[str, Any]:
     due, day = when(record["enrollment_validity_end_datetime"]), when(record["enrollment_validity_end_date"])
     due = due or (day and datetime(day.year, day.month, day.day) + timedelta(days=1))
     completed = record["enrollment_status"] == "completed"
-    overdue = not completed and due is not None and due < now
+    overdue = record["enrollment_status"] not in ("completed", "waiting") and due is not None and due < now
     created, finished = when(record["enrollment_created_at"]), when(record["enrollment_completion_date"])
     return {
         "due_at": str(due) if due else None,

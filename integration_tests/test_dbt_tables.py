@@ -369,6 +369,6 @@ def test_the_enrollments_may_come_from_the_stream_that_is_read_since_the_last_sy
     names = "course_id, user_id, enrollment_status, is_completed, is_overdue"
     assert changed.rows("docebo__enrollments", names) == [
         [101, 1, "completed", True, False],
-        [101, 3, "waiting", False, True],
+        [101, 3, "waiting", False, False],
     ]
     assert changed.rows("docebo__users", "user_id, courses_enrolled, group_count") == [[1, 1, 0], [2, 0, 0], [3, 1, 0]]

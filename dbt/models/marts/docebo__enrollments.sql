@@ -39,7 +39,7 @@ judged as (
     select
         *,
         enrollment_status = 'completed' as is_completed,
-        coalesce(enrollment_status, '') <> 'completed' and due_at < {{ docebo.now() }} as is_overdue
+        coalesce(enrollment_status, '') not in ('completed', 'waiting') and due_at < {{ docebo.now() }} as is_overdue
     from enrollments
 
 )
