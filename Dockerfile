@@ -28,8 +28,8 @@ ENTRYPOINT ["source-docebo"]
 # The address of the repository that the image is built from.
 ARG SOURCE=""
 LABEL io.airbyte.name="airbyte/source-docebo" \
-    io.airbyte.version="0.2.0" \
+    io.airbyte.version="0.3.0" \
     org.opencontainers.image.title="source-docebo" \
-    org.opencontainers.image.version="0.2.0" \
+    org.opencontainers.image.version="0.3.0" \
     org.opencontainers.image.source="${SOURCE}" \
     org.opencontainers.image.licenses="MIT"

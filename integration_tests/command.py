@@ -89,12 +89,20 @@ class Connector:
     """The command in one environment: `source-docebo` from a wheel, or what a container runs."""
 
     def __init__(
-        self, *command: str, environment: Mapping[str, str] | None = None, interpreter: str | None = None
+        self,
+        *command: str,
+        environment: Mapping[str, str] | None = None,
+        interpreter: str | None = None,
+        longest_sleep: float = 0,
     ) -> None:
-        """`interpreter`: that of the environment, if runs to the end may be forks of one process (see forks.py)."""
+        """
+        `interpreter`: that of the environment, if runs to the end may be forks of one process (see forks.py).
+        `longest_sleep`: seconds that such a run waits where it wants to wait longer; 0: as long as it wants.
+        """
         self.command = command
         self._environment = environment
         self._interpreter = interpreter
+        self._longest_sleep = longest_sleep
         self._forks: subprocess.Popen[str] | None = None
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 120) -> Output:
@@ -110,7 +118,8 @@ class Connector:
 
     def _fork(self, arguments: Iterable[str], timeout: float) -> Output:
         if self._forks is None:
-            script = [str(self._interpreter), str(Path(__file__).with_name("forks.py")), str(MOST_BYTES)]
+            script = [str(self._interpreter), str(Path(__file__).with_name("forks.py"))]
+            script += [str(MOST_BYTES), str(self._longest_sleep)]
             self._forks = subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._forks.stdin
         assert self._forks.stdout

@@ -23,6 +23,21 @@ def assert_none_lost(tenant: Tenant, output: Output, streams: Iterable[str]) -> 
     assert_same_records(tenant, output, complete)
 
 
+def assert_each_found(
+    stream: str, expected: list[dict[str, Any]], found: list[dict[str, Any]], possible: Iterable[dict[str, Any]] = ()
+) -> None:
+    """Every expected record, at least once, and else only such as are possible: of rows that were there for a while."""
+    needed, counted = _counted([without_nulls(record) for record in expected]), _counted(found)
+    missing = needed.keys() - counted.keys()
+    unexpected = counted.keys() - needed.keys() - _counted([without_nulls(record) for record in possible]).keys()
+    assert not missing | unexpected, (
+        f"{stream}: {len(missing)} missing, {len(unexpected)} unexpected\n"
+        + "\n".join(f"- {text}" for text in sorted(missing)[:2])
+        + "\n"
+        + "\n".join(f"+ {text}" for text in sorted(unexpected)[:2])
+    )
+
+
 def assert_same(stream: str, expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
     """The same records in any order; the message shows the first that differ."""
     missing = _counted(expected) - _counted(found)

@@ -34,5 +34,4 @@ def connector(tmp_path_factory: pytest.TempPathFactory) -> Connector:
 def hurried(connector: Connector) -> Connector:
     """The same command with waits of 50 milliseconds at most, to see what happens once retries are used up."""
     python = Path(connector.command[0]).with_name("python")
-    hurry = "import time; sleep = time.sleep; time.sleep = lambda seconds: sleep(min(seconds, 0.05))"
-    return Connector(str(python), "-c", f"{hurry}; from source_docebo.run import run; run()")
+    return Connector(*connector.command, interpreter=str(python), longest_sleep=0.05)

@@ -79,5 +79,11 @@ def assert_error(output: Output, stream: str, failure_type: str, *words: str) ->
         assert word in error["message"]
 
 
+def list_warnings(output: Output, stream: str) -> list[str]:
+    """The warnings about the list of a stream, not about the values of its fields."""
+    lines = [line for line in output.logs() if line.startswith(f"WARN Stream {stream}:")]
+    return [line for line in lines if "the field" not in line]
+
+
 def _stream(error: dict[str, Any]) -> str | None:
     return (error.get("stream_descriptor") or {}).get("name")

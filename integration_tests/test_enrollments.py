@@ -22,6 +22,7 @@ from integration_tests.command import Connector, Output, rest_of
 from integration_tests.comparison import assert_same
 from integration_tests.reads import assert_complete, assert_messages_documented, assert_nothing_private
 from integration_tests.sandbox import Fault, Sandbox, Tenant, without_nulls
+from integration_tests.sandbox.tenant import List
 
 PATH = "learn/v1/enrollments$"
 KEY = ("type", "id", "user_id")
@@ -45,10 +46,10 @@ def tenant() -> Tenant:
     return Tenant(seed=71, courses=100, learning_plans=20)
 
 
-def read(connector: Connector, sandbox: Sandbox, state: list[dict[str, Any]] | None = None) -> Output:
-    output = connector.read(
-        sandbox.config("client_credentials"), ["enrollments"], incremental=["enrollments"], state=state
-    )
+def read(connector: Connector, sandbox: Sandbox, state: list[dict[str, Any]] | None = None, **fields: str) -> Output:
+    """A sync since a state. `fields`: more of the configuration."""
+    config = {**sandbox.config("client_credentials"), **fields}
+    output = connector.read(config, ["enrollments"], incremental=["enrollments"], state=state)
     assert_nothing_private(sandbox, output)
     assert_messages_documented(output)
     return output
@@ -63,7 +64,12 @@ def requests_of(sandbox: Sandbox) -> list[dict[str, list[str]]]:
 
 def newest(tenant: Tenant) -> datetime:
     """The newest date of change."""
-    dates = [record["date_last_updated"] for record in tenant.emitted("enrollments")]
+    return newest_of(tenant.list_of("enrollments"))
+
+
+def newest_of(enrollments: List) -> datetime:
+    """The same of some of them."""
+    dates = [enrollments.record(number).emitted["date_last_updated"] for number in range(enrollments.size)]
     return datetime.fromisoformat(max(date for date in dates if date).removesuffix("Z"))
 
 
@@ -168,6 +174,39 @@ class TestIncremental:
             assert len(requests_of(sandbox)) == 1
         assert len(second.records()["enrollments"]) == 3
         assert_same_enrollments(tenant, first, second)
+
+
+class TestStartDate:
+    def test_a_first_sync_of_what_changed_since(self, connector: Connector, tenant: Tenant) -> None:
+        fields = {"start_date": "2023-07-01T00:00:00Z", "lookback_window": "P1D"}
+        since = tenant.enrollments_updated("2023-07-01 00:00:00", None)
+        whole = tenant.count(["enrollments"])
+        assert 200 < since.size < whole - 200
+        with Sandbox(tenant) as sandbox:
+            first = read(connector, sandbox, **fields)
+            queries = requests_of(sandbox)
+            assert len(queries) == -(-since.size // 200)
+            assert {query["updated_from"][0] for query in queries} == {"2023-07-01 00:00:00"}
+            expected = [without_nulls(since.record(number).emitted) for number in range(since.size)]
+            assert_same("enrollments", expected, first.records()["enrollments"])
+            before = newest_of(since) - timedelta(days=1)
+            tenant.change_enrollments(range(0, whole, 9), CHANGED_AT)
+            second = read(connector, sandbox, first.last_states(), **fields)
+            assert requests_of(sandbox)[0]["updated_from"] == [str(before)]
+        changed = tenant.enrollments_updated(str(before), None)
+        expected = [without_nulls(changed.record(number).emitted) for number in range(changed.size)]
+        assert_same("enrollments", expected, second.records()["enrollments"])
+
+    def test_one_that_is_no_date_fails_before_any_request(self, connector: Connector, tenant: Tenant) -> None:
+        with Sandbox(tenant) as sandbox:
+            for value in ("2024-02-30T00:00:00Z", "2024-01-01", "2999-01-01T00:00:00Z"):
+                output = connector.read({**sandbox.config("client_credentials"), "start_date": value}, ["enrollments"])
+                assert output.code == 1
+                (error,) = output.errors()
+                assert error["failure_type"] == "config_error"
+                assert "the field start_date " in error["message"]
+                assert_messages_documented(output)
+            assert sandbox.requests == []
 
 
 class TestSyncsThatBreakOff:

@@ -91,6 +91,9 @@ class TestReport:
         assert table["sessions"][2] == f"≥{eligible}"
         assert table["course_enrollments"][2].startswith("~")
         assert table["group_members"][2] == "≥3"
+        for stream in ("session_events", "session_enrollments"):
+            sessions = int(table[stream][2].removeprefix("~").replace(",", ""))
+            assert sessions == pytest.approx(tenant.count(["sessions"]), rel=0.5)
         total = int(table["All, and an access token"][0].strip("~≥").replace(",", ""))
         assert total == pytest.approx(tenant.minimum_requests(), rel=0.25)
 
@@ -122,7 +125,7 @@ class TestReport:
 
     def test_a_tenant_without_records(self, connector: Connector) -> None:
         sizes = ("courses", "users", "groups", "learning_plans", "branches", "categories", "certifications")
-        lists = ("external_trainings", "user_fields", "course_fields")
+        lists = ("external_trainings", "user_fields", "course_fields", "catalogs")
         with Sandbox(Tenant(**dict.fromkeys((*sizes, *lists), 0))) as sandbox:
             output = plan(connector, sandbox)
             assert len(sandbox.requests) == 1 + len(MANIFEST_STREAMS) - len(CHILD_STREAMS)

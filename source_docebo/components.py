@@ -21,7 +21,7 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, config_error, system_error
+from source_docebo.errors import DoceboError, RequestError, config_error, logger
 from source_docebo.progress import StreamProgress, parent_keys
 from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
@@ -66,11 +66,9 @@ class PageNumber(PaginationStrategy):
         **_: Any,
     ) -> PageToken | None:
         """The token of the next page; None after the last. Raises DoceboError if the stream must fail at its end."""
-        token = last_page_token_value or PageToken()
-        following = token.next(response, self.page_size) or token.next_batch(response)
-        if following is None:
-            self._progress.parents_read(len(parent_keys(stream_slice)))
-        return following
+        if response.following is None and stream_slice.partition:
+            self._progress.parents_read(parent_keys(stream_slice))
+        return response.following
 
     def get_page_size(self) -> int | None:
         """Records on a page, at most; None if requests do not say."""
@@ -94,7 +92,7 @@ class UniqueParentRouter(SubstreamPartitionRouter):
                 key = {name: value for name, value in stream_slice.partition.items() if name != "parent_slice"}
                 if str(key) not in seen:
                     seen.add(str(key))
-                    progress.parent_found()
+                    progress.parent_found(*key.values())
                     yield StreamSlice(partition=key, cursor_slice={})
         except DoceboError:
             progress.fail()
@@ -134,22 +132,20 @@ class SchemaNormalizer(TypeTransformer):
         try:
             self._normalizer.normalize(record)
         except UnusableKeyError as error:
-            key, problem = error.args
             StreamProgress.of(self._client, self.name).fail()
-            raise system_error(
-                f"Stream {self.name}: {problem}, the field {key}. It has the fields {', '.join(sorted(record))}. "
+            raise DoceboError(
+                f"Stream {self.name}: a record has no key {error}. It has the fields {', '.join(sorted(record))}. "
                 "Docebo may have renamed it: please tell the connector's authors."
             ) from None
 
     def _report(self, path: str, expected: str, shape: str) -> None:
-        if expected == UNDECLARED:
-            _warn_of_undeclared(self._client, self.name, path)
-            return
-        self._client.warn_once(
-            (self.name, path),
-            f"Stream {self.name}: the field {path} contains a value that is not {expected} (shape: {shape}). Logged "
-            "once per field; if it is frequent, Docebo may have changed its format.",
+        problem = (
+            f"contains a value that is not {expected} (shape: {shape}). Logged once per field; if it is frequent, "
+            "Docebo may have changed its format."
         )
+        if expected == UNDECLARED:
+            problem = "is not in the schema of the connection, so most destinations drop it. Refresh the schema."
+        self._client.warn_once((self.name, path), f"Stream {self.name}: the field {path} {problem}")
 
 
 @dataclass
@@ -169,29 +165,22 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
 
     def get_json_schema(self) -> Mapping[str, Any]:
         """
-        The schema; the CDK asks for it once. Without definitions that the user has no right to (403) or the platform
-        does not serve (404), it has the additional fields of the catalog. Raises DoceboError if discover cannot read
-        them for any other reason.
+        The schema. A read takes the additional fields from its catalog. Raises DoceboError if discover cannot read the
+        definitions, unless the user has no right to (403) or the platform does not serve them (404).
         """
-        catalog = (self._client.selected_streams or {}).get(self.name)
-        schema = self.schema_loader.get_json_schema()
-        additional = additional_field_properties(self._definitions(catalog))
-        for name in additional.keys() - set(catalog or additional):
-            _warn_of_undeclared(self._client, self.name, name)
-        return {**schema, "properties": {**schema["properties"], **additional}}
-
-    def _definitions(self, catalog: list[str] | None) -> list[Mapping[str, Any]]:
-        stream = self.definitions_stream
-        try:
-            return [record.data for partition in stream.generate_partitions() for record in partition.read()]
-        except DoceboError as error:
-            if catalog is None and error.status_code not in (403, 404):
-                raise
-            self._client.warn_once(
-                (self.name, "definitions"),
-                f"{error} Stream {self.name} is read without the definitions of its additional fields.",
-            )
-            return [{"id": name.removeprefix("field_")} for name in catalog or () if name.startswith("field_")]
+        schema, streams = self.schema_loader.get_json_schema(), self._client.selected_streams
+        if streams is not None:
+            definitions = [{"id": name[6:]} for name in streams.get(self.name, ()) if name.startswith("field_")]
+        else:
+            partitions = self.definitions_stream.generate_partitions()
+            try:
+                definitions = [{**record.data} for partition in partitions for record in partition.read()]
+            except RequestError as error:
+                if error.status_code not in (403, 404):
+                    raise
+                logger.warning("%s Stream %s is shown without its additional fields.", error, self.name)
+                definitions = []
+        return {**schema, "properties": {**schema["properties"], **additional_field_properties(definitions)}}
 
 
 @dataclass
@@ -230,15 +219,7 @@ class BoundedState(StateMigration):
             problem = "a date in the future" if since else "no date"
             Client.of(self.config).warn_once(
                 (self.name, "state"),
-                f"Stream {self.name}: the state of the last sync holds {problem}, so everything is read "
-                "again. If that happens at every sync, check the clock of this computer.",
+                f"Stream {self.name}: the state of the last sync holds {problem}, so everything is read again. If that "
+                "happens at every sync, check the clock of this computer.",
             )
         return {_STARTED_AT: now}
-
-
-def _warn_of_undeclared(client: Client, stream: str, field_name: str) -> None:
-    client.warn_once(
-        (stream, field_name),
-        f"Stream {stream}: the additional field {field_name} is not in the schema of the connection, so most "
-        "destinations drop it. Refresh the schema.",
-    )

@@ -1,10 +1,9 @@
 """Errors as the Airbyte user sees them, and the secrets that no message may show."""
 
-import json
 import logging
 from collections.abc import Iterable
 from functools import partial
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote_plus
 
 from airbyte_cdk.models import AirbyteMessage, FailureType, StreamDescriptor
 from airbyte_cdk.utils import AirbyteTracedException, airbyte_secrets_utils
@@ -16,14 +15,13 @@ _secrets: set[str] = set()
 
 class DoceboError(AirbyteTracedException):
     """
-    An anticipated error: its message is complete, so it is shown without a stack trace. `status_code` is the HTTP
-    status that caused it, if one did.
+    An anticipated error: its message is complete, so it is shown without a stack trace. Without a failure type it is a
+    system error: Docebo does what this connector does not expect.
     """
 
-    def __init__(self, message: str, failure_type: FailureType, status_code: int | None = None) -> None:
+    def __init__(self, message: str, failure_type: FailureType | None = None) -> None:
         masked = airbyte_secrets_utils.filter_secrets(message)  # here, since a traceback shows it in another form
-        super().__init__(message=masked, internal_message=masked, failure_type=failure_type)
-        self.status_code = status_code
+        super().__init__(message=masked, internal_message=masked, failure_type=failure_type or FailureType.system_error)
 
     def as_airbyte_message(self, stream_descriptor: StreamDescriptor | None = None) -> AirbyteMessage:
         """The protocol's error trace."""
@@ -33,12 +31,21 @@ class DoceboError(AirbyteTracedException):
         return message
 
 
+class RequestError(DoceboError):
+    """
+    One request failed for good; others may be served. `status_code` is that of Docebo's refusal; None if there was no
+    usable response.
+    """
+
+    def __init__(self, message: str, failure_type: FailureType | None, status_code: int | None = None) -> None:
+        super().__init__(message, failure_type)
+        self.status_code = status_code
+
+
 # A later sync may succeed.
 transient_error = partial(DoceboError, failure_type=FailureType.transient_error)
 # Somebody must change the configuration of the connection or of Docebo.
 config_error = partial(DoceboError, failure_type=FailureType.config_error)
-# Docebo does what this connector does not expect.
-system_error = partial(DoceboError, failure_type=FailureType.system_error)
 
 
 def drop_stack_trace(record: logging.LogRecord) -> bool:
@@ -51,14 +58,11 @@ def drop_stack_trace(record: logging.LogRecord) -> bool:
 
 def mask(secrets: Iterable[str] = ()) -> None:
     """
-    Has the CDK mask these values, and all that it or this function were given before, in raw, URL-encoded and
-    JSON-escaped form. The longest comes first, since it may contain another. Secrets below four characters are not
-    masked.
+    Has the CDK mask these values and all earlier ones, raw and URL-encoded. The longest comes first, since it may
+    contain another. Secrets below four characters are not masked.
     """
     others = {str(secret) for secret in airbyte_secrets_utils.__SECRETS_FROM_CONFIG} - _secrets
     for secret in others.union(secrets):
         if len(secret) >= MIN_SECRET_CHARACTERS:
-            escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-            _secrets.update({secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}, escaped)
-            _secrets.update({text.replace("/", "\\/") for text in escaped})  # as PHP escapes
+            _secrets.update((secret, quote_plus(secret)))
     airbyte_secrets_utils.update_secrets(sorted(_secrets, key=len, reverse=True))

@@ -1,24 +1,23 @@
-"""How far a stream has come: its parents, those that could not be read, and whether it has failed."""
+"""How far a stream has come: which of its parents were read, which could not be, and when that fails the stream."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import config_error, logger, transient_error
-from source_docebo.responses import Page
+from source_docebo.errors import DoceboError, RequestError, logger
 
-FEW_PARENTS = 3  # so many may have been deleted during a sync, or one in twenty
-SAME_FAILURES = 3  # are enough to know that all parents fail in the same way
-_MAX_LABELS = 5
+MAX_UNREADABLE_FIRST = 10  # parents, before any was read
+MAX_NAMED = 5  # in a message
 
 
 class StreamProgress:
     """
-    Shared by the components of one stream. Its methods raise DoceboError once it is clear that the stream must fail: at
-    once where no other parent could help, else after all parents were read.
+    Shared by the components of one stream. A parent that cannot be read is skipped with a warning; once the others were
+    read, the stream fails. 404 alone (deleted meanwhile) does not fail it, unless it was most of the parents. If the
+    first ten cannot be read and no other was, the stream fails at once.
     """
 
     @classmethod
@@ -30,92 +29,62 @@ class StreamProgress:
         self.failed = False
         self.succeeded = False  # a request for records was served
         self._stream = stream
-        self._first = Lock()
         self._lock = Lock()
-        self._found = 0
-        self._unread = 1  # parents, and until all of them are found, their list
-        self._gone: list[str] = []
-        self._unreadable: list[str] = []
-
-    def request(self, send: Callable[[], Page]) -> Page:
-        """
-        What `send` returns. Until a request of the stream succeeds, they are sent one at a time: where all must fail,
-        few of them show it.
-        """
-        if not self.succeeded:
-            with self._first:
-                if not self.succeeded:
-                    return send()
-        return send()
+        self._found: set[str] = set()  # keys of parents
+        self._read: set[str] = set()
+        self._all_found = False
+        self._unreadable: dict[str, RequestError] = {}  # by the request
 
     def fail(self) -> bool:
-        """Marks the stream as failed, so that it sends no further requests. False if another parent's records did."""
+        """Marks the stream as failed, so that it sends no further requests. False if it was so before."""
         with self._lock:
-            first, self.failed = not self.failed, True
-            return first or not self._found
+            is_first, self.failed = not self.failed, True
+            return is_first
 
-    def parent_found(self) -> None:
+    def parent_found(self, key: Any) -> None:
         """One more parent has records to be read."""
         with self._lock:
-            self._found += 1
-            self._unread += 1
+            self._found.add(str(key))
+
+    def parent_unreadable(self, request: str, error: RequestError) -> None:
+        """The request for a parent's records failed for good. Raises DoceboError if those of the first ten did."""
+        logger.warning("%s Its parent is skipped.", error)
+        with self._lock:
+            self._unreadable[request] = error
+            if len(self._unreadable) >= MAX_UNREADABLE_FIRST and not self.succeeded:
+                self._raise()
+
+    def parents_read(self, keys: Iterable[Any]) -> None:
+        """All records of these parents were read, or never will be. Raises DoceboError after the last, as above."""
+        with self._lock:
+            self._read.update(map(str, keys))
+            self._finish()
 
     def all_parents_found(self) -> None:
-        """There are no more parents: their list counts as one of those that were read."""
-        self.parents_read(1)
-
-    def parents_read(self, count: int) -> None:
-        """All records of these parents were read, or never will be."""
+        """There are no more parents. Raises DoceboError as above, if all were read before."""
         with self._lock:
-            self._unread -= count
-            if self._unread <= 0:
-                self._judge()
+            self._all_found = True
+            self._finish()
 
-    def parent_skipped(self, request: str, message: str, gone: bool) -> None:
-        """Docebo does not know the parent (404: it is gone), or does not let it be read (403, 400)."""
-        with self._lock:
-            if gone:
-                self._gone.append(request)
-            else:
-                self._unreadable.append(request)
-                self._message = message
-            if not self.succeeded and len(self._gone) > self._few():
-                raise self._not_served()
-            if not self.succeeded and len(self._unreadable) >= SAME_FAILURES:
-                raise config_error(f"Stream {self._stream}: {message} ({request} and others)")
-        logger.warning("Stream %s: %s Skipped: %s", self._stream, message, request)
+    def _finish(self) -> None:
+        if self._all_found and len(self._read) == len(self._found) and self._unreadable:
+            self._raise()
 
-    def _judge(self) -> None:
-        if self._unreadable:
-            raise config_error(
-                f"Stream {self._stream}: {len(self._unreadable)} of {self._found} parents could not be read. "
-                f"{self._message} ({_listed(self._unreadable)})"
+    def _raise(self) -> None:
+        gone = [request for request, error in self._unreadable.items() if error.status_code == 404]
+        others = [request for request in self._unreadable if request not in gone]
+        if others or not self.succeeded or len(gone) * 2 > len(self._found):
+            unread = others or gone
+            error, more = self._unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
+            problem = str(error).removeprefix(f"Stream {self._stream}: ")
+            raise DoceboError(
+                f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read: "
+                f"{', '.join(unread[:MAX_NAMED])}{more}. {problem}",
+                error.failure_type,
             )
-        if self._gone and not self.succeeded:
-            raise self._not_served()
-        if len(self._gone) > self._few():
-            raise transient_error(
-                f"Stream {self._stream}: Docebo returned 404 for {len(self._gone)} of {self._found} parents, more than "
-                f"can have been deleted during the sync ({_listed(self._gone)}). Sync again later; if it goes on, ask "
-                "Docebo's support."
-            )
-
-    def _few(self) -> int:
-        return max(FEW_PARENTS, self._found // 20)
-
-    def _not_served(self) -> Exception:
-        return config_error(
-            f"Stream {self._stream}: Docebo returned 404 for every request ({_listed(self._gone)}): this platform does "
-            "not serve it. Activate the app that it belongs to, or deselect the stream."
-        )
 
 
 def parent_keys(stream_slice: StreamSlice) -> list[Any]:
     """The keys of the parents that a partition is for: several if they are grouped."""
     values = stream_slice.partition.values()
     return [key for value in values for key in (value if isinstance(value, list) else [value])]
-
-
-def _listed(requests: list[str]) -> str:
-    more = ", .." if len(requests) > _MAX_LABELS else ""
-    return ", ".join(requests[:_MAX_LABELS]) + more

@@ -1,8 +1,6 @@
 """Normalizes records to their stream's JSON schema: keys, dates, and the types that PHP blurs."""
 
-import json
 import re
-import string
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -17,6 +15,7 @@ UNDECLARED = "undeclared"
 # expected type is UNDECLARED for an additional field (`field_12`) that the schema does not have.
 Report = Callable[[str, str, str], None]
 
+_ADDITIONAL = {"type": ["string", "null"]}
 _ADDITIONAL_FIELD = re.compile(r"field_\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"([+-]?\d+)|[+-]?(\d{1,200}(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -29,15 +28,10 @@ _DATE = re.compile(
 _ZERO_DATE = re.compile(r"[-0/:.,+TZ\s]*|-0001-11-30( 00:00:00)?", re.ASCII | re.IGNORECASE)
 _SHAPE_LENGTH = 40
 _TITLE_LENGTH = 200
-# What a definition's id, title and type are called, today and in older tenants; a course field's title is an object.
-_DEFINITION = (("id", "id_field", "field_id"), ("title", "name", "name_field"), ("type", "type_field"))
 
 
 class UnusableKeyError(ValueError):
-    """
-    Arguments: a field of the key, and what is wrong. It is missing, or a number that may stand for several: a fraction,
-    or an integer that JSON parsers round.
-    """
+    """A field of the key is missing, null or empty. Argument: the field."""
 
 
 class RecordNormalizer:
@@ -46,7 +40,7 @@ class RecordNormalizer:
 
     A value of another type than declared is converted where its meaning is certain; elsewhere it stays as it came and
     is reported, because losing it would be worse. Schema keywords of our own: `x-aliases` lists other names of a field;
-    `x-declared-fields-only` discards all other fields; `x-additional-fields` reports each undeclared `field_<id>`.
+    `x-declared-fields-only` discards all other fields; `x-additional-fields` converts each `field_<id>` to text.
     """
 
     def __init__(self, schema: Mapping[str, Any], report: Report, path: str = "") -> None:
@@ -62,12 +56,10 @@ class RecordNormalizer:
             if "x-aliases" in declared:
                 self._aliases.append((field, declared["x-aliases"]))
             if "type" in declared:
-                self._fields.append((field, *_compiled(declared, report, path + field, field in self._required)))
+                self._fields.append((field, *_compiled(declared, report, path + field)))
 
     def normalize(self, record: dict[str, Any]) -> None:
-        """
-        Changes the record in place. Raises UnusableKeyError for a required field that is missing or ambiguous.
-        """
+        """Changes the record in place. Raises UnusableKeyError for a required field that is missing."""
         for field, aliases in self._aliases:
             if record.get(field) is None:
                 record[field] = next((record[alias] for alias in aliases if record.get(alias) is not None), None)
@@ -77,38 +69,30 @@ class RecordNormalizer:
                 record[field] = convert(value)
         for field in self._required:
             if record.get(field) in (None, ""):
-                raise UnusableKeyError(field, "a record has no key")
+                raise UnusableKeyError(field)
         if self._checks_names and not self._known.issuperset(record):
-            for field in record.keys() - self._known:
-                if self._discards:
+            unknown = record.keys() - self._known
+            if self._discards:
+                for field in unknown:
                     del record[field]
-                    continue
-                self._known.add(field)
-                if _ADDITIONAL_FIELD.fullmatch(field):
-                    self._report(field, UNDECLARED, _shape(record[field]))
+                return
+            self._known |= unknown
+            for field in filter(_ADDITIONAL_FIELD.fullmatch, unknown):
+                self._report(field, UNDECLARED, _shape(record[field]))
+                self._fields.append((field, *_compiled(_ADDITIONAL, self._report, field)))
+            self.normalize(record)
 
 
 def additional_field_properties(definitions: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """
-    The schema properties of additional fields, `field_<id>`, by the definitions that user_fields or course_fields list.
-    A definition without an id is skipped; of several with the same id the first counts.
-    """
+    """The schema properties of additional fields, `field_<id>`, by the records of user_fields or course_fields."""
     properties: dict[str, dict[str, Any]] = {}
     for definition in definitions:
-        identifier, label, kind = (
-            next((definition[name] for name in names if definition.get(name) is not None), None)
-            for names in _DEFINITION
-        )
-        title, kind = _text(label.get("value") if isinstance(label, Mapping) else label), _text(kind)
-        described = (f'"{title}"' if title else str(identifier)) + (f", of type {kind}" if kind else "")
-        declared = {"type": ["string", "null"], "description": f"Additional field {described}."}
-        if _ADDITIONAL_FIELD.fullmatch(name := f"field_{identifier}".strip()):
-            properties.setdefault(name, {**declared, "title": title} if title else declared)
+        label = definition.get("title") or definition.get("name")  # a course field's is an object
+        title = label.get("value") if isinstance(label, Mapping) else label
+        title = " ".join(str(title or definition["id"]).split())[:_TITLE_LENGTH]
+        description = f"Additional field {title} ({definition.get('type')})"
+        properties[f"field_{definition['id']}"] = {**_ADDITIONAL, "title": title, "description": description}
     return properties
-
-
-def _text(value: Any) -> str:
-    return " ".join(value.split())[:_TITLE_LENGTH] if isinstance(value, str) else ""
 
 
 def to_utc(value: Any) -> str | None:
@@ -133,13 +117,11 @@ def to_utc(value: Any) -> str | None:
     raise ValueError("beyond the calendar")
 
 
-def _compiled(
-    declared: Mapping[str, Any], report: Report, path: str, is_key: bool
-) -> tuple[frozenset[type], Callable[[Any], Any]]:
+def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[frozenset[type], Callable[[Any], Any]]:
     """The types that need no conversion, null included, and the conversion for all others."""
     types = declared["type"] if isinstance(declared["type"], list) else [declared["type"]]
     expected = next(name for name in (declared.get("format"), *types) if name in _TYPES)
-    fitting, convert = _TYPES["key" if is_key and expected == "string" else expected]
+    fitting, convert = _TYPES[expected]
     elements, suffix = (declared.get("items", {}), "[].") if expected == "array" else (declared, ".")
     nested = RecordNormalizer(elements, report, path + suffix) if "properties" in elements else None
     is_date = expected == "date-time"
@@ -148,8 +130,6 @@ def _compiled(
         try:
             converted = convert(value)
         except (KeyError, ValueError):
-            if is_key and isinstance(value, float):
-                raise UnusableKeyError(path, "a record's key is not an integer") from None
             if isinstance(value, str) and not value.strip():
                 return None
             if not is_date:
@@ -171,8 +151,7 @@ def _shape(value: Any) -> str:
     """A value without its content, which may be personal: digits as 9, letters and all that is not ASCII as a."""
     if not isinstance(value, str):
         return type(value).__name__
-    kept = string.punctuation + " "
-    return "".join("9" if c.isdigit() else c if c in kept else "a" for c in value[:_SHAPE_LENGTH])
+    return re.sub(r"[^\W\d_]|[^\x00-\x7f]", "a", re.sub(r"\d", "9", value[:_SHAPE_LENGTH]))
 
 
 def _to_integer(value: Any) -> int:
@@ -203,18 +182,10 @@ def _to_array(value: Any) -> list[Any]:
     raise ValueError
 
 
-def _to_text(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # an integer beyond 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 # For each declared type, the Python types that fit it, and the conversion of others: ValueError or KeyError in doubt.
 _TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], Any]]] = {
     "date-time": ((), to_utc),
-    "key": ((str,), lambda value: _to_text(_to_integer(value) if isinstance(value, float) else value)),
-    "string": ((str,), _to_text),
+    "string": ((str,), lambda value: orjson.dumps(value).decode()),
     "integer": ((int,), _to_integer),
     "number": ((int, float), _to_number),
     "boolean": ((bool,), lambda value: _BOOLEANS[str(value).strip().lower()]),

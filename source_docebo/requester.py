@@ -1,33 +1,30 @@
 """The requester: which requests a stream sends, and what each response means for its records."""
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import requests
-from airbyte_cdk.models import FailureType, Level
+from airbyte_cdk.models import Level
 from airbyte_cdk.sources.declarative.requesters.error_handlers.default_error_handler import DefaultErrorHandler
 from airbyte_cdk.sources.declarative.requesters.http_requester import HttpRequester
 from airbyte_cdk.sources.declarative.requesters.request_options import InterpolatedRequestOptionsProvider
 from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 from airbyte_cdk.sources.types import StreamSlice
 
-from source_docebo.authenticator import MAX_REJECTED, SharedTokenAuthenticator
-from source_docebo.client import HEADERS, Attempt, Client
-from source_docebo.errors import DoceboError, transient_error
+from source_docebo.authenticator import SharedTokenAuthenticator
+from source_docebo.client import HEADERS, MAX_TRIES, Client, RetryError
+from source_docebo.errors import DoceboError, RequestError
 from source_docebo.progress import StreamProgress, parent_keys
-from source_docebo.responses import Page, PageToken, content_type, error_message, is_from_docebo, request_label
+from source_docebo.responses import Page, PageToken, error_message, is_from_docebo, request_label
 
-MAX_REJECTIONS = 10  # of one request: each token may be revoked while it is under way
+MAX_TRIES_OF_BATCH = 3  # its halves are tried, too
+MAX_REJECTIONS = 3  # of access tokens, for one request
 MAX_PREFETCHED_BYTES = 16_000_000  # of each list
+MAX_KEPT_BYTES = 1_000_000  # of a page until its own stream reads it; a larger one is requested again
 
 LogFormatter = Callable[[requests.Response], Any]
-
-
-class UnreadableError(Exception):
-    """Docebo does not know the parent (404), or does not let it be read. Holds the message, and whether it is a 404."""
 
 
 @dataclass(kw_only=True)
@@ -53,12 +50,11 @@ class DoceboRequester(HttpRequester):
         super().__post_init__(parameters)
         self.client = Client.of(self.config)
         self.progress = StreamProgress.of(self.client, self.name)
-        self.max_tries = 1 + int(self.error_handler.max_retries or 0)
         key = parameters.get("primary_key", ())
         self.primary_key = [key] if isinstance(key, str) else list(key)
         self._shared_fields = parameters.get("shared_fields", ())
         selected = self.client.selected_streams
-        self._is_selected = selected is None or self.name in selected
+        self.is_selected = selected is None or self.name in selected
 
     def send_request(  # type: ignore[override]
         self,
@@ -68,192 +64,169 @@ class DoceboRequester(HttpRequester):
         **_: Any,
     ) -> Page | None:
         """
-        A page; without records where there is nothing to read (a course without sessions, a group that was deleted
-        during the sync). None if the stream has failed. Raises DoceboError if there is no such page.
+        A page; without records where there is nothing to read (a course without sessions, a parent that cannot be
+        read). None if the stream has failed. Raises DoceboError if it fails now.
         """
         if self.progress.failed and stream_slice.partition:
             return None
         params = {**(request_params or {})}
-        token: PageToken | None = params.pop("page", None)
-        if token and token.batches:
+        numbered: PageToken | None = params.pop("page", None)
+        token = numbered or PageToken()
+        if token.batches:
             batch = dict.fromkeys(stream_slice.partition, list(token.batches[0]))
             stream_slice = StreamSlice(partition=batch, cursor_slice={})
         query = urlencode(self._request_params(None, stream_slice, None, params), doseq=True)
         list_url = self._get_url(stream_slice=_quoted(stream_slice)) + (f"?{query}" if query else "")
-        url = _numbered(list_url, token.number) if token else list_url
-        token = token or PageToken()
+        url = _numbered(list_url, token.number) if numbered else list_url
         ahead = 0 if log_formatter else min(self.client.workers, MAX_PREFETCHED_BYTES // max(1, token.body_size))
         last = min(token.page_count, token.number + ahead)
         following = [_numbered(list_url, number) for number in range(token.number + 1, last + 1)]
-        request = PageRequest(self, url, token, stream_slice, log_formatter)
         page = None
         try:
-            page = self.progress.request(lambda: self._page(request, following))
+            request = PageRequest(self, url, token, stream_slice, log_formatter)
+            page = self._page(request, following, params.get("page_size"))
         except DoceboError:
-            if not self.progress.fail():
-                return None  # another parent of this stream has said why
-            raise
+            if self.progress.fail() or not stream_slice.partition:
+                raise
+            return None  # another parent of this stream has said why
         finally:
-            if page is None or token.next(page, None) is None:
+            if page is None or page.following is None or page.following.batches != token.batches:
                 self.client.discard(following)
         return page
 
-    def judge_error(self, response: requests.Response) -> ErrorResolution:
-        """What a response without records means, by the error handler of the manifest."""
-        status = response.status_code
-        if status < 500 and status not in (401, 408, 425) and not is_from_docebo(response):
-            message = f"Something in front of Docebo, such as a firewall, returned {status} ({content_type(response)})."
-            return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
-        for response_filter in self.error_handler.response_filters or ():
-            if resolution := response_filter.matches(response):
-                return resolution
-        # The error handler itself would show the body of a response that it does not know, personal data and all.
-        message = f"Docebo returned status {status}.{error_message(response)}"
-        if status < 500:
-            return ErrorResolution(ResponseAction.FAIL, FailureType.system_error, message)
-        return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, message)
-
-    def _page(self, request: "PageRequest", following: list[str]) -> Page:
-        url, token = request.url, request.token
-
-        def fetch(each: str) -> Page:
-            return replace(request, url=each, in_order=each == url).send()
-
+    def _page(self, request: "PageRequest", following: list[str], page_size: int | None) -> Page:
+        """The page, and the token of the next one. Raises DoceboError if the stream fails."""
+        token, parents = request.token, parent_keys(request.stream_slice)
         try:
-            found = self.client.page(url, following, fetch, self.shared)
-            page = self._own(found)
-            if not found.in_order and token.problem(page):
-                # Only in its turn can a page be held against those before it: prefetched, it could not.
-                page = self._own(self.client.page(url, (), fetch, self.shared, instead_of=found))
-        except UnreadableError as error:
-            return self._skip(url, request.stream_slice, *error.args)
-        if problem := token.problem(page, last_try=True):
-            raise transient_error(f"Stream {self.name}: {problem} ({request_label(url)}) Sync again later.")
-        if page.lenient:
-            self.client.warn_once(
-                (self.name, "lenient"),
-                f"Stream {self.name}: a response is not valid JSON ({request_label(url)}). Characters that cannot be "
-                "read were replaced by U+FFFD, numbers by null. Logged once for each stream.",
-            )
+            page = self._received(request, following)
+        except RequestError as error:
+            if not parents:
+                raise
+            if len(parents) > 1:  # one parent must not cost the others
+                half = len(parents) // 2
+                return Page([], following=token.next_batch(tuple(parents[:half]), tuple(parents[half:])))
+            self.progress.parent_unreadable(request.label(), error)
+            return Page([], following=token.next_batch())
+        page.following = token.next(page, page_size)
+        if page.following is None:
+            page.following = token.next_batch()
+            if missing := token.missing(page):
+                self.client.warn_once(
+                    (self.name, "missing"),
+                    f"Stream {self.name}: the list counts {missing} records more than it has shown "
+                    f"({request.label()}). "
+                    "If rows have moved while it was read, they come with the next full sync. Logged once per stream.",
+                )
         return page
 
-    def kept(self, page: Page, body: bytes) -> Page:
-        """A page as it waits to be used: if several streams need it, what children need, and where the rest is."""
+    def _received(self, request: "PageRequest", following: list[str]) -> Page:
+        """The page as this stream needs it, held against those before it. Raises RequestError if it cannot be read."""
+        url, token, in_turn = request.url, request.token, replace(request, in_turn=True)
+        future = self.client.page(url, in_turn.send, self.shared, again=token.number <= token.highest)
+        self.client.prefetch(following, lambda each: replace(request, url=each).send())
+        page: Page = future.result()
+        # A page that was prefetched or shared came before its turn, and may hold only what children need.
+        problem = token.problem(page, is_second=bool(in_turn.problem))
+        if problem or not (page.is_whole or self.for_children):
+            in_turn.problem = problem or ""
+            page = self.client.page(url, in_turn.send, self.shared, again=True).result()
         if not self.shared:
             return page
-        records = [{name: record[name] for name in self._shared_fields if name in record} for record in page.records]
-        return replace(page, records=records, body=self.client.bodies.put(body) if self._is_selected else None)
+        received = replace(page, records=self.reduced(page.records) if self.for_children else page.records)
+        if not self.for_children:  # only children need it from here on
+            page.records, page.is_whole = self.reduced(page.records), False
+        return received
 
-    def _own(self, page: Page) -> Page:
-        """What this requester needs of a page that was kept."""
-        if self.for_children:
-            return replace(page, records=[{**record} for record in page.records])
-        return Page.parse(self.client.bodies.get(page.body), self.primary_key) if page.body else page
-
-    def _skip(self, url: str, stream_slice: StreamSlice, message: str, gone: bool) -> Page:
-        """A page without records. One of a batch must not cost the others: they are requested in two halves."""
-        parents = parent_keys(stream_slice)
-        if len(parents) > 1:
-            half = len(parents) // 2
-            return Page([], batches=(tuple(parents[:half]), tuple(parents[half:])))
-        grouped = [f", {name} {keys[0]}" for name, keys in stream_slice.partition.items() if isinstance(keys, list)]
-        self.progress.parent_skipped(request_label(url) + "".join(grouped), message, gone)
-        return Page([])
+    def reduced(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Copies of the records, with the fields that children need."""
+        return [{name: record[name] for name in self._shared_fields if name in record} for record in records]
 
 
 @dataclass
 class PageRequest:
-    """One request for a page, from its first try to its last. In order, the page is held against those before it."""
+    """One request for a page, from its first try to its last. In its turn, the page is held against those before it."""
 
     requester: DoceboRequester
     url: str
     token: PageToken
     stream_slice: StreamSlice
     log_formatter: LogFormatter | None
-    in_order: bool = False
-    _page: Page = field(default_factory=lambda: Page([]))
+    in_turn: bool = False
+    problem: str = ""  # of the response before
     _access_token: str = ""
-    _sent_at: float = 0.0
     _rejections: int = 0  # of access tokens
-    _accepted_before: int = 0  # requests of the sync, when the first of them was rejected
-    _suspect: tuple[str, float] = ("", 0.0)  # a token that was rejected although it may be alive, and when
 
     def send(self) -> Page:
-        """The page. Raises UnreadableError if its parent cannot be read, DoceboError if retrying does not help."""
+        """The page. Raises RequestError if it cannot be read, DoceboError if no other one can, either."""
+        max_tries = MAX_TRIES_OF_BATCH if len(parent_keys(self.stream_slice)) > 1 else MAX_TRIES
+        client = self.requester.client
+        page = client.request(self._prepare, self._read, self._describe, max_tries, self.problem)
+        self.requester.progress.succeeded = True
+        return page
+
+    def label(self) -> str:
+        """Which request it is, for messages."""
+        batch = [f", {name} {keys[0]}" for name, keys in self.stream_slice.partition.items() if isinstance(keys, list)]
+        return request_label(self.url) + "".join(batch)
+
+    def _prepare(self) -> tuple[requests.Request, float]:
+        authenticator = self.requester.authenticator
+        self._access_token, expires_at = authenticator.current_token()
+        headers = {**HEADERS, authenticator.auth_header: self._access_token}
+        return requests.Request("GET", self.url, headers=headers), expires_at
+
+    def _read(self, response: requests.Response) -> Page:
         requester = self.requester
-        response = requester.client.request(
-            self._prepare,
-            self._judge,
-            self._describe,
-            requester.max_tries,
-            backoff=lambda tries: requester.error_handler.backoff_time(None, tries) or 0.0,
-        )
-        requester.progress.succeeded = True
-        requester.authenticator.shared_token.accept(self._access_token, self._sent_at)
-        return requester.kept(self._page, response.content)
-
-    def _prepare(self) -> Attempt:
-        progress, authenticator = self.requester.progress, self.requester.authenticator
-        if progress.failed and self.stream_slice.partition:
-            raise transient_error(f"Stream {self.requester.name} has failed.")
-        self._access_token = token = authenticator.token
-        self._sent_at = time.monotonic()
-        request = requests.Request("GET", self.url, headers={**HEADERS, authenticator.auth_header: token})
-        return Attempt(request, lambda: authenticator.shared_token.is_valid(token))
-
-    def _judge(self, response: requests.Response, last_try: bool) -> ErrorResolution:
         if log_formatter := self.log_formatter:
-            repository = self.requester.authenticator.message_repository
+            repository = requester.authenticator.message_repository
             repository.log_message(Level.DEBUG, lambda: log_formatter(response))
-        resolution = self._judge_page(response, last_try) if response.ok else self.requester.judge_error(response)
+        if response.ok:
+            return self._parse(response)
+        status = response.status_code
+        filters = requester.error_handler.response_filters or ()
+        resolution = next(filter(None, (each.matches(response) for each in filters)), None) or ErrorResolution(
+            # The error handler itself would show the body of a response that it does not know, personal data and all.
+            ResponseAction.FAIL if status < 500 else ResponseAction.RETRY,
+            error_message=f"Docebo returned status {status}.{error_message(response)}",
+        )
         action, message = resolution.response_action, resolution.error_message or ""
+        if action in (ResponseAction.FAIL, ResponseAction.IGNORE) and not is_from_docebo(response):
+            kind = response.headers.get("Content-Type", "no content type")
+            raise RetryError(f"Something in front of Docebo, such as a firewall, returned {status} ({kind}).")
+        if action == ResponseAction.SUCCESS:
+            return Page([])
+        if action == ResponseAction.RETRY:
+            raise RetryError(message)
         if action == ResponseAction.REFRESH_TOKEN_THEN_RETRY:
-            return self._judge_rejection(resolution)
-        if action == ResponseAction.IGNORE or (action == ResponseAction.FAIL and self.stream_slice.partition):
-            raise UnreadableError(message, action == ResponseAction.IGNORE)
-        return resolution
+            if self._rejections == MAX_REJECTIONS:
+                raise DoceboError(self._describe(message), resolution.failure_type)
+            self._rejections += 1
+            requester.authenticator.shared_token.reject(self._access_token)
+            raise RetryError
+        raise RequestError(self._describe(message), resolution.failure_type, status)
 
-    def _judge_page(self, response: requests.Response, last_try: bool) -> ErrorResolution:
+    def _parse(self, response: requests.Response) -> Page:
         try:
-            self._page = page = Page.parse(response.content, self.requester.primary_key)
-        except ValueError:
-            size = len(response.content)
-            problem: str | None = f"The response ({size} bytes, {content_type(response)}) holds no list of records."
-        else:
-            page.in_order = self.in_order
-            problem = self.token.problem(page, last_try) if self.in_order else None
-        if problem:
-            return ErrorResolution(ResponseAction.RETRY, FailureType.transient_error, problem)
-        return ErrorResolution(ResponseAction.SUCCESS)
-
-    def _judge_rejection(self, resolution: ErrorResolution) -> ErrorResolution:
-        """
-        Of a token (401). The first time, another is tried. Then it may be the path that is at fault: that shows if the
-        token is accepted for a later request.
-        """
-        shared = self.requester.authenticator.shared_token
-        self._rejections += 1
-        if self._rejections == 1:
-            self._accepted_before = shared.accepted
-        alone = shared.accepted == self._accepted_before  # nothing else was accepted meanwhile
-        final = self._rejections >= MAX_REJECTIONS or (self._rejections > MAX_REJECTED and alone)
-        if final or shared.was_accepted_after(*self._suspect):
-            return replace(resolution, response_action=ResponseAction.FAIL)
-        if self._rejections > 1 and shared.accepted and self._suspect[0] != self._access_token:
-            self._suspect = self._access_token, time.monotonic()
-            return replace(resolution, response_action=ResponseAction.RETRY)
-        shared.reject(self._access_token, self.requester.name, resolution.error_message or "")
-        return resolution
+            page = Page.parse(response.content, self.requester.primary_key)
+        except ValueError as error:
+            size, kind = len(response.content), response.headers.get("Content-Type", "no content type")
+            raise RetryError(f"The response ({size} bytes, {kind}) holds no list of records ({error}).") from None
+        if self.in_turn and (problem := self.token.problem(page, is_second=bool(self.problem))):
+            self.problem = problem
+            raise RetryError(problem)
+        requester = self.requester
+        if requester.for_children and (page.body_size > MAX_KEPT_BYTES or not requester.is_selected):
+            page.records, page.is_whole = requester.reduced(page.records), False
+        return page
 
     def _describe(self, problem: str) -> str:
-        return f"Stream {self.requester.name}: {problem} ({request_label(self.url)})"
+        return f"Stream {self.requester.name}: {problem} ({self.label()})"
 
 
 def _quoted(stream_slice: StreamSlice) -> StreamSlice:
     """The partition for a path: a parent's key may hold any character."""
     keys = {name: quote(str(key), safe="") for name, key in stream_slice.partition.items()}
-    dots = {name: key.replace(".", "%2E") if set(key) == {"."} else key for name, key in keys.items()}
-    return StreamSlice(partition=dots, cursor_slice=stream_slice.cursor_slice)
+    return StreamSlice(partition=keys, cursor_slice=stream_slice.cursor_slice)
 
 
 def _numbered(url: str, number: int) -> str:

@@ -1,114 +1,62 @@
-"""The connection to Docebo: a session that bounds the time of each response, redirects, and what can break."""
-
-import http.client
-import io
-import os
-import re
-import socket
-import ssl
-import time
-from functools import cache
-from typing import Any
-from urllib.parse import urljoin
+"""The connection to Docebo: time limits, which redirects are followed, and what can break."""
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from source_docebo.errors import config_error
 from source_docebo.responses import host
 
-READ_TIMEOUT_SECONDS = 60.0  # a page of 200 enrollments can take Docebo half a minute
-MAX_RESPONSE_SECONDS = 300.0  # from the first byte to the last
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 60.0  # between two bytes: a page of 200 enrollments can take half a minute
 MAX_REDIRECTS = 5
+_CHECK_PROXY = "Check HTTPS_PROXY and HTTP_PROXY in the environment of the connector."
+# What no retry can fix before a first request was served, by a part of the error.
+_WRONG_SETTINGS = {
+    "CERTIFICATE_VERIFY_FAILED": "The certificate of the host is not valid. Renew it, or set REQUESTS_CA_BUNDLE to the "
+    "certificate authority of your network.",
+    "CA certificate bundle": "The file of certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names does not exist.",
+    "SOCKS": "The proxy is a SOCKS proxy, which this installation does not support. Set HTTPS_PROXY to an HTTP proxy.",
+    "proxy', New": f"The proxy cannot be reached. {_CHECK_PROXY}",
+    "proxy', Name": f"The proxy does not exist. {_CHECK_PROXY}",
+    "Tunnel connection failed: 4": f"The proxy rejects the connection. {_CHECK_PROXY}",
+    "InvalidProxyURL": f"The proxy has no valid address. {_CHECK_PROXY}",
+}
+_FAULTS = {
+    "timed out": "it took too long",
+    "SSL": "no secure connection could be established",
+    "NameResolution": "the host name does not exist",
+    "refused": "the connection was refused",
+    "redirects": "it redirects too often",
+}
 
 
 class Session(requests.Session):
-    """A session whose responses arrive in time, and which leaves redirects to the client: they count as requests."""
+    """A session that follows redirects only to where the access token may be sent, too."""
 
     def __init__(self, pool_size: int) -> None:
         super().__init__()
-        self.mount("https://", _TimedAdapter(pool_maxsize=pool_size))
-        self.mount("http://", _TimedAdapter(pool_maxsize=pool_size))  # ignore-https-check: to a loopback address only
+        self.max_redirects = MAX_REDIRECTS
+        for scheme in ("https://", "http://"):  # ignore-https-check: http to a loopback address only
+            self.mount(scheme, HTTPAdapter(pool_maxsize=pool_size))
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None, so that requests does not look at the address."""
-        return None
-
-
-class _TimedAdapter(HTTPAdapter):
-    """Bounds the time of a whole response. Socket timeouts bound only the silence between two bytes."""
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _timed(type(pool).ConnectionCls)
-        return pool
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Keeps the token. Raises RequestException if the redirect leads to another host."""
+        target = str(prepared_request.url)
+        if self.should_strip_auth(response.url, target):  # type: ignore[no-untyped-call]
+            raise requests.RequestException(f"it redirects to {host(target)}")
 
 
-@cache
-def _timed(connection: Any) -> Any:
-    return type(connection.__name__, (connection,), {"response_class": _TimedResponse})
+def wrong_setting(error: Exception) -> str | None:
+    """Which setting is wrong and what to do, if no retry can help; None otherwise."""
+    return _meaning(_WRONG_SETTINGS, error)
 
 
-class _TimedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        until = time.monotonic() + MAX_RESPONSE_SECONDS
-
-        def read_in_time(buffer: Any) -> int:
-            remaining = until - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("the response took too long")
-            sock.settimeout(min(sock.gettimeout() or READ_TIMEOUT_SECONDS, remaining))
-            return sock.recv_into(buffer)
-
-        raw: Any = self.fp.detach()
-        raw.readinto = read_in_time  # the status line, the headers and the body are all read through it
-        self.fp = io.BufferedReader(raw, 65536)
-
-
-def redirect_target(response: requests.Response, before: list[str]) -> str:
-    """Where a redirect leads; `before`: earlier ones. Raises DoceboError (config_error) if it must not be followed."""
-    try:
-        target = urljoin(response.url, response.headers["Location"].encode("latin-1").decode("utf-8"))
-        # As requests itself decides whether the Authorization header may be sent there, too.
-        elsewhere = requests.Session().should_strip_auth(response.url, target)  # type: ignore[no-untyped-call]
-    except ValueError:
-        raise config_error("base_url redirects to an address that cannot be read. Check base_url.") from None
-    if elsewhere:
-        address = host(target) or "another address"
-        raise config_error(f"base_url redirects to {address}. Set base_url to the address of the platform itself.")
-    if target in (response.url, *before) or len(before) >= MAX_REDIRECTS:
-        raise config_error(f"{host(target)} redirects in a circle or more than {MAX_REDIRECTS} times. Check base_url.")
-    return target
-
-
-def permanent_problem(error: OSError) -> str | None:
-    """What is wrong and what to do, if no retry can help; None otherwise."""
-    text = str(error)
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in text:
-        reason = re.search(r"certificate verify failed: ([^(]*[^( ])", text)
-        return (
-            f"The certificate of the host is not valid ({reason[1] if reason else 'unknown reason'}). Renew it, or set "
-            "REQUESTS_CA_BUNDLE to the certificate authority of your network."
-        )
-    if "SOCKS" in text:
-        return "The proxy is a SOCKS proxy, which this installation does not support. Set HTTPS_PROXY to an HTTP proxy."
-    busy = "Tunnel connection failed: 5" in text
-    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)) and not busy:
-        return "The proxy cannot be reached. Check HTTPS_PROXY and HTTP_PROXY in the environment of the connector."
-    if not isinstance(error, requests.RequestException) and "TLS" in text:
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        return f"The file of certificates {bundle} does not exist. Correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."
-    return None
-
-
-def connection_problem(error: OSError) -> str:
+def connection_problem(error: Exception) -> str:
     """Why there was no response."""
-    text = str(error)
-    if isinstance(error, requests.Timeout) or "timed out" in text or "took too long" in text:
-        return "it took too long"
-    if isinstance(error, (requests.exceptions.SSLError, ssl.SSLError)):
-        return "no secure connection could be established"
-    if "NameResolution" in text or "getaddrinfo" in text:
-        return "the host name does not exist"
-    return "the connection was refused" if "refused" in text else "the connection broke off"
+    if type(error) is requests.RequestException:  # of the session above
+        return str(error)
+    return _meaning(_FAULTS, error) or "the connection broke off"
+
+
+def _meaning(meanings: dict[str, str], error: Exception) -> str | None:
+    text = f"{type(error).__name__}: {error}"
+    return next((meaning for sign, meaning in meanings.items() if sign in text), None)

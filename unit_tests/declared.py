@@ -1,5 +1,6 @@
 """What the manifest declares, for tests that compare the connector's output or its documents with it."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -26,6 +27,12 @@ def manifest() -> dict[str, Any]:
 def streams() -> dict[str, dict[str, Any]]:
     """The streams, by their names."""
     return {stream["$parameters"]["name"]: stream for stream in manifest()["streams"]}
+
+
+def path_of(stream: Mapping[str, Any]) -> str:
+    """The path that a stream of the manifest requests, below the address of the platform."""
+    url: str = stream["$parameters"]["url"]
+    return url.removeprefix("{{ config['base_url'] }}/")
 
 
 def properties(stream: str) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Finds misspelled keys in a low-code manifest, which the CDK ignores."""
+"""Finds misspelled keys in a low-code manifest, which the CDK ignores, and what the CDK marks as deprecated."""
 
 import dataclasses
 import importlib
@@ -35,6 +35,12 @@ def unknown_keys(manifest: Mapping[str, Any]) -> list[str]:
         *(found for key, value in manifest.items() if key != "schemas" for found in _in_value(value, key)),
         *(found for name, schema in manifest.get("schemas", {}).items() for found in _in_schema(schema, name)),
     ]
+
+
+def deprecated_keys(manifest: Mapping[str, Any]) -> list[str]:
+    """The paths of all components, fields and variables that the CDK's schema marks as deprecated."""
+    parts = {key: value for key, value in manifest.items() if key != "schemas"}
+    return list(_deprecated(parts, ""))
 
 
 @cache
@@ -145,6 +151,63 @@ def _fields_below(component: Any) -> set[str]:
         return set()
     own = set(_properties(component) or ()) if isinstance(component.get("type"), str) else set()
     return own.union(*(_fields_below(value) for key, value in component.items() if key != "$parameters"))
+
+
+def _deprecated(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, str):
+        used = {name for expression in re.findall(r"\{[{%].*?[}%]\}", value) for name in re.findall(r"\w+", expression)}
+        yield from (f"{path}: {name}" for name in sorted(used & _deprecated_variables()))
+    if isinstance(value, list):
+        for number, element in enumerate(value):
+            yield from _deprecated(element, f"{path}[{number}]")
+    if not isinstance(value, Mapping):
+        return
+    definition = _component_schema()["definitions"].get(str(value.get("type")), {})
+    if _is_deprecated(definition):
+        yield f"{path}.type: {value['type']}"
+    fields = _deprecated_fields(value)
+    yield from (f"{path}.{key}" for key in value if key in fields)
+    below = _deprecated_fields_below(value) if "$parameters" in value else set()
+    yield from (f"{path}.$parameters.{name}" for name in value.get("$parameters", ()) if name in below)
+    for key, part in value.items():
+        if (value.get("type"), key) != ("InlineSchemaLoader", "schema"):
+            yield from _deprecated(part, f"{path}.{key}" if path else key)
+
+
+def _deprecated_fields(component: Mapping[str, Any]) -> set[str]:
+    """The deprecated fields of a component; of a custom one, those of the built-in classes that it extends."""
+    names = {str(component.get("type"))}
+    if "class_name" in component:
+        module, name = component["class_name"].rsplit(".", 1)
+        names |= {base.__name__ for base in getattr(importlib.import_module(module), name).__mro__}
+    definitions = [_component_schema()["definitions"].get(name, {}) for name in names]
+    return {
+        field
+        for definition in definitions
+        for field, schema in definition.get("properties", {}).items()
+        if _is_deprecated(schema)
+    }
+
+
+def _deprecated_fields_below(value: Any) -> set[str]:
+    """The deprecated fields that parameters would fill: those of the component, and of all components in it."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    own = _deprecated_fields(value) if isinstance(value, Mapping) else set()
+    return own.union(*map(_deprecated_fields_below, parts))
+
+
+@cache
+def _deprecated_variables() -> set[str]:
+    """The variables of templates that are deprecated."""
+    return {
+        variable["title"] for variable in _component_schema()["interpolation"]["variables"] if _is_deprecated(variable)
+    }
+
+
+def _is_deprecated(schema: Mapping[str, Any]) -> bool:
+    """By the mark, or by the words that the schema has where there is no mark."""
+    words = f"{schema.get('title', '')}. {schema.get('description', '')}"
+    return bool(schema.get("deprecated") or re.search(r"\(Deprecated|\bDeprecated[,.]|\bis deprecated", words))
 
 
 def _in_schema(schema: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -159,9 +159,26 @@ class TestForm:
             "credentials": "Authentication",
             "num_workers": "Concurrent requests",
             "calls_per_hour": "Maximum API requests per hour",
+            "start_date": "Start date",
+            "lookback_window": "Lookback window",
         }
         assert "empty for no limit" in fields["calls_per_hour"]["description"]
         assert fields["base_url"]["pattern_descriptor"] == "https://<your platform>[/subfolder]"
+
+    def test_only_the_address_and_the_credentials_are_required(self) -> None:
+        assert self.specification.connectionSpecification["required"] == ["base_url", "credentials"]
+
+    def test_start_date_is_a_date_picker_and_says_what_it_leaves_out(self) -> None:
+        field = self.specification.connectionSpecification["properties"]["start_date"]
+        assert field["format"] == "date-time"
+        assert field["pattern"] == "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
+        assert "without a date of change" in field["description"]
+
+    @pytest.mark.parametrize("name", ["start_date", "lookback_window"])
+    def test_the_examples_are_accepted(self, name: str) -> None:
+        field = self.specification.connectionSpecification["properties"][name]
+        for example in [*field["examples"], *filter(None, [field.get("default")])]:
+            SourceDocebo(config=ConfigBuilder().with_field(name, example).build())
 
 
 class TestFields:
@@ -229,10 +246,44 @@ class TestFields:
 
         assert output.is_complete("users")
 
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "2024-01-01",
+            "2024-01-01 00:00:00",
+            "2024-01-01T00:00:00",
+            "2024-01-01T00:00:00+02:00",
+            "2024-1-1T0:0:0Z",
+            "2024-02-30T00:00:00Z",
+            "2024-13-01T00:00:00Z",
+            "2024-01-01T24:00:00Z",
+            "0000-00-00T00:00:00Z",
+            "yesterday",
+            "",
+            None,
+            20240101,
+        ],
+    )
+    def test_a_start_date_that_is_no_date(self, value: Any) -> None:
+        assert "docebosaas.com" not in rejection(ConfigBuilder().with_field("start_date", value), "start_date")
+
+    def test_a_start_date_in_the_future(self) -> None:
+        """Nothing would ever be read, and every sync would be complete."""
+        rejection(ConfigBuilder().with_field("start_date", "2999-01-01T00:00:00Z"), "start_date")
+
+    @pytest.mark.parametrize(
+        "value",
+        ["P", "PT", "P1", "PT1", "1H", "P1H", "P1Y", "P1M", "-PT1H", "P1D2W", "P999999D", "an hour", "", None, 1],
+    )
+    def test_a_lookback_window_that_is_no_duration(self, value: Any) -> None:
+        assert "docebosaas.com" not in rejection(
+            ConfigBuilder().with_field("lookback_window", value), "lookback_window"
+        )
+
     def test_unknown_fields_are_ignored(self, docebo: Platform) -> None:
         docebo.serves(USERS, {"user_id": 1})
 
-        output = read("users", config=ConfigBuilder().with_field("start_date", "2024-01-01").build())
+        output = read("users", config=ConfigBuilder().with_field("end_date", "2024-01-01").build())
 
         assert output.is_complete("users")
 

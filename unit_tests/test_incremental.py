@@ -33,10 +33,13 @@ def enrollment(number: int, date: str | None) -> dict[str, Any]:
 
 
 def read(
-    state: Mapping[str, Any] | None = None, stream: str = "enrollments", mode: SyncMode = SyncMode.incremental
+    state: Mapping[str, Any] | None = None,
+    stream: str = "enrollments",
+    mode: SyncMode = SyncMode.incremental,
+    **fields: str,
 ) -> EntrypointOutput:
-    """A sync from a state of a stream."""
-    config = ConfigBuilder().build()
+    """A sync from a state of a stream. `fields`: more of the configuration."""
+    config = {**ConfigBuilder().build(), **fields}
     catalog = CatalogBuilder().with_stream("enrollments", mode).build()
     blob = AirbyteStreamState(
         stream_descriptor=StreamDescriptor(name=stream), stream_state=AirbyteStateBlob(state or {})
@@ -117,6 +120,84 @@ class TestWhichChangesAreRequested:
         assert before - timedelta(hours=1) <= since <= before - timedelta(minutes=59)
         assert warnings(second) == []
         assert len(second.records) == 1
+
+
+class TestStartDate:
+    """With `start_date` no sync asks for older changes, the first one and a full refresh included."""
+
+    start_date = "2024-01-01T00:00:00Z"
+
+    def test_the_first_sync_reads_from_it_and_the_next_from_the_newest_change(self, docebo: Platform) -> None:
+        docebo.serves(PATH, enrollment(1, "2024-06-30 12:00:00"))
+        first = read(start_date=self.start_date)
+        read(saved(first), start_date=self.start_date)
+        assert updated_from(docebo) == ["2024-01-01 00:00:00", "2024-06-30 11:00:00"]
+
+    def test_a_full_refresh_reads_from_it(self, docebo: Platform) -> None:
+        docebo.serves(PATH)
+        read(mode=SyncMode.full_refresh, start_date=self.start_date)
+        assert updated_from(docebo) == ["2024-01-01 00:00:00"]
+
+    @pytest.mark.parametrize("newest", ["2023-05-01T00:00:00Z", "2024-01-01T00:00:00Z", "2024-01-01T00:59:59Z"])
+    def test_no_sync_goes_back_behind_it(self, docebo: Platform, newest: str) -> None:
+        docebo.serves(PATH)
+        read({"date_last_updated": newest}, start_date=self.start_date)
+        assert updated_from(docebo) == ["2024-01-01 00:00:00"]
+
+    def test_a_first_sync_without_a_change_is_repeated_from_it(self, docebo: Platform) -> None:
+        docebo.serves(PATH)
+        read(saved(read(start_date=self.start_date)), start_date=self.start_date)
+        assert updated_from(docebo) == ["2024-01-01 00:00:00"] * 2
+
+    def test_a_first_sync_that_fails_is_repeated_from_it(self, docebo: Platform) -> None:
+        docebo.responds(PATH, builders.error_response(403), page_with(enrollment(1, None)).build())
+        broken = read(start_date=self.start_date)
+        assert builders.Output(broken).is_incomplete("enrollments")
+        read(saved(broken), start_date=self.start_date)
+        assert updated_from(docebo) == ["2024-01-01 00:00:00"] * 2
+
+    def test_one_that_is_set_earlier_later_on_reads_nothing_again(self, docebo: Platform) -> None:
+        docebo.serves(PATH, enrollment(1, "2024-06-30 12:00:00"))
+        state = saved(read(start_date=self.start_date))
+        read(state, start_date="2020-01-01T00:00:00Z")
+        read(state)
+        assert updated_from(docebo)[1:] == ["2024-06-30 11:00:00"] * 2
+
+    def test_the_epoch_is_no_filter(self, docebo: Platform) -> None:
+        docebo.serves(PATH)
+        read(start_date="1970-01-01T00:00:00Z")
+        assert updated_from(docebo) == [None]
+
+
+class TestLookbackWindow:
+    """How far a sync goes back behind the newest change that was read before."""
+
+    @pytest.mark.parametrize(
+        ("window", "since"),
+        [
+            ("PT1H", "2024-06-30 11:00:00"),
+            ("P1D", "2024-06-29 12:00:00"),
+            ("P2W", "2024-06-16 12:00:00"),
+            ("P1DT2H30M5S", "2024-06-29 09:29:55"),
+            ("PT90M", "2024-06-30 10:30:00"),
+            ("PT0S", "2024-06-30 12:00:00"),
+        ],
+    )
+    def test_is_an_iso_8601_duration(self, docebo: Platform, window: str, since: str) -> None:
+        docebo.serves(PATH)
+        read({"date_last_updated": LONG_AGO}, lookback_window=window)
+        assert updated_from(docebo) == [since]
+
+    def test_one_that_goes_back_behind_1970_reads_everything(self, docebo: Platform) -> None:
+        docebo.serves(PATH)
+        read({"date_last_updated": LONG_AGO}, lookback_window="P99999W")
+        assert updated_from(docebo) == [None]
+
+    def test_does_not_change_the_first_sync(self, docebo: Platform) -> None:
+        docebo.serves(PATH)
+        read(lookback_window="P1D")
+        read(lookback_window="P1D", start_date="2024-01-01T00:00:00Z")
+        assert updated_from(docebo) == [None, "2024-01-01 00:00:00"]
 
 
 class TestSyncsThatBreakOff:

@@ -104,6 +104,8 @@ CASES = [
             "lev": 2,
             "iLeft": 4,
             "iRight": 9,
+            "parent_id": 1,
+            "path_ids": [1, 5],
             "has_children": True,
             "actions": [],
         },
@@ -263,6 +265,30 @@ CASES = [
         },
         {"from_date": "2024-05-01T00:00:00Z", "to_date": "2024-05-03T17:00:00Z"},
     ),
+    Case(
+        "catalogs",
+        "learn/v1/catalog",
+        "catalogue_id",
+        {
+            "catalogue_id": 4,
+            "catalogue_name": "Onboarding",
+            "catalogue_code": None,
+            "catalogue_description": "<p>For everybody</p>",
+            "sub_items": {
+                "1": {"item_id": "12", "item_type": "elearning", "item_price": 5, "duration": 3600},
+                "3": {"item_id": 21, "item_type": "learning_plan", "item_date_end": "0000-00-00 00:00:00"},
+                "4": {"item_id": 13, "item_type": "webinar", "item_date_end": "2024-05-01 08:30:00", "item_new": 1},
+            },
+        },
+        {
+            "sub_items": [
+                {"item_id": 12, "item_type": "elearning", "item_price": "5", "duration": "3600"},
+                {"item_id": 21, "item_type": "learning_plan", "item_date_end": "1970-01-01T00:00:00Z"},
+                {"item_id": 13, "item_type": "webinar", "item_date_end": "2024-05-01T08:30:00Z", "item_new": 1},
+            ]
+        },
+        query={"show_item_list": ["1"], "items_per_catalog": ["99"]},
+    ),
 ]
 
 
@@ -397,6 +423,12 @@ class TestOlderNames:
                 "manage/v1/orgchart",
                 {"id": 5, "i_left": "4", "i_right": "9"},
                 {"iLeft": 4, "iRight": 9},
+            ),
+            (
+                "catalogs",
+                "learn/v1/catalog",
+                {"catalog_id": "4", "name": "Onboarding", "items": []},
+                {"catalogue_id": 4, "catalogue_name": "Onboarding", "sub_items": []},
             ),
         ],
     )

@@ -11,8 +11,8 @@ import yaml
 from airbyte_cdk.sources.declarative.parsers.manifest_reference_resolver import ManifestReferenceResolver
 
 from integration_tests.documented import undocumented
-from unit_tests.declared import manifest, manifest_as_written, streams
-from unit_tests.manifest_linter import unknown_keys
+from unit_tests.declared import manifest, manifest_as_written, path_of, streams
+from unit_tests.manifest_linter import deprecated_keys, unknown_keys
 
 ROOT = Path(__file__).parent.parent
 
@@ -83,13 +83,55 @@ class TestSpelling:
         assert unknown_keys(ManifestReferenceResolver().preprocess_manifest(changed))
 
 
+class TestDeprecations:
+    """What the CDK's component schema marks as deprecated, it will no longer read one day."""
+
+    def test_nothing_deprecated_is_used(self) -> None:
+        assert deprecated_keys(manifest()) == []
+
+    @pytest.mark.parametrize(
+        ("place", "name", "value"),
+        [
+            (("definitions", "requester"), "url_base", "https://acme.docebosaas.com"),
+            (("definitions", "requester"), "path", "learn/v1/courses"),
+            (("definitions", "streams", "users", "$parameters"), "path", "manage/v1/user"),
+            (("definitions", "streams", "users", "$parameters"), "request_body_json", {"a": "b"}),
+        ],
+    )
+    def test_a_field(self, place: tuple[str, ...], name: str, value: Any) -> None:
+        assert any(name in path for path in self.found(place, name, value))
+
+    @pytest.mark.parametrize(
+        ("place", "name", "value", "found"),
+        [
+            (("definitions",), "requester", {"type": "HttpRequester", "url_base": "x", "path": "y"}, "url_base"),
+            (("definitions", "authenticator"), "other", {"type": "LegacySessionTokenAuthenticator"}, "type"),
+            (("definitions", "authenticator"), "other", {"type": "ApiKeyAuthenticator", "header": "x"}, "header"),
+            (("definitions", "selector"), "condition", "{{ stream_slice['course_id'] }}", "stream_slice"),
+        ],
+    )
+    def test_a_component_a_field_of_a_built_in_one_and_a_variable(
+        self, place: tuple[str, ...], name: str, value: Any, found: str
+    ) -> None:
+        assert any(found in path for path in self.found(place, name, value))
+
+    def found(self, place: tuple[str, ...], name: str, value: Any) -> list[str]:
+        """What is deprecated in the manifest after this change."""
+        changed = copy.deepcopy(manifest_as_written())
+        part: Any = changed
+        for step in place:
+            part = part[step]
+        part[name] = value
+        return deprecated_keys(ManifestReferenceResolver().preprocess_manifest(changed))
+
+
 def _key(stream: str) -> list[str]:
     key = streams()[stream]["$parameters"]["primary_key"]
     return [key] if isinstance(key, str) else list(key)
 
 
 def _path(stream: str) -> str:
-    return re.sub(r"\{\{ stream_partition\['(\w+)'\] \}\}", r"{\1}", streams()[stream]["$parameters"]["path"])
+    return re.sub(r"\{\{ stream_partition\['(\w+)'\] \}\}", r"{\1}", path_of(streams()[stream]))
 
 
 class TestDocuments:

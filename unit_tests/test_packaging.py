@@ -3,11 +3,14 @@
 import os
 import re
 import subprocess
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from unit_tests.declared import streams
 
 ROOT = Path(__file__).parent.parent
 # The CDK requires a version with known vulnerabilities, for a part of it that the connector never imports.
@@ -102,6 +105,34 @@ def entries() -> list[tuple[str, str]]:
     found = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)$", text_of("CHANGELOG.md"), re.M)
     assert len(found) == len(headings)
     return list(found)
+
+
+class TestBreakingChanges:
+    """Airbyte shows a breaking change before an upgrade, and leads to the section of the guide that says what to do."""
+
+    changes: dict[str, Any] = yaml.safe_load(text_of("metadata.yaml"))["data"]["releases"]["breakingChanges"]
+
+    def test_are_those_that_the_changelog_calls_breaking(self) -> None:
+        parts = re.split(r"^## \[(\S+)\]", text_of("CHANGELOG.md"), flags=re.M)
+        breaking = [name for name, entry in zip(parts[1::2], parts[2::2], strict=True) if "**Breaking:**" in entry]
+        assert list(self.changes) == breaking
+
+    def test_each_has_a_section_in_the_guide(self) -> None:
+        guide = text_of("docs/docebo-migrations.md")
+        assert re.findall(r"^## Upgrading to (\S+)$", guide, re.M) == list(self.changes)
+
+    def test_the_deadline_leaves_a_month(self) -> None:
+        released = dict(entries())
+        for name, change in self.changes.items():
+            deadline, release = (date.fromisoformat(text) for text in (change["upgradeDeadline"], released[name]))
+            assert deadline - release >= timedelta(days=30)
+
+    def test_the_streams_exist_and_stand_in_the_guide(self) -> None:
+        sections = re.split(r"^## Upgrading to \S+$", text_of("docs/docebo-migrations.md"), flags=re.M)[1:]
+        for change, section in zip(self.changes.values(), sections, strict=True):
+            (scope,) = change["scopedImpact"]
+            assert set(scope["impactedScopes"]) <= set(streams())
+            assert all(f"`{name}`" in section and name in change["message"] for name in scope["impactedScopes"])
 
 
 class TestPreCommit:

@@ -14,6 +14,7 @@ from source_docebo.responses import Page
 from source_docebo.source import CHECK_SECONDS, SourceDocebo
 from unit_tests.builders import PLATFORM, ConfigBuilder, Platform, Response, error_response, page_with, token_error
 from unit_tests.conftest import Time
+from unit_tests.declared import path_of
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def clock(clock: Time, monkeypatch: pytest.MonkeyPatch) -> Time:
 def paths() -> list[str]:
     """The paths of all streams that are read without a parent."""
     streams = SourceDocebo(config=ConfigBuilder().build()).resolved_manifest["streams"]
-    return [each["$parameters"]["path"] for each in streams if "partition_router" not in each["retriever"]]
+    return [path_of(each) for each in streams if "partition_router" not in each["retriever"]]
 
 
 def page(came: int, **words: Any) -> Page:

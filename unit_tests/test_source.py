@@ -82,7 +82,7 @@ class TestCommand:
         assert len({command["id"] for command in commands}) == 3
         assert len(platform.token_forms()) == 3
 
-    @pytest.mark.parametrize("field", ["__command", "start_date"])
+    @pytest.mark.parametrize("field", ["__command", "end_date"])
     @pytest.mark.parametrize("value", [{"deadline_seconds": 0, "id": "mine"}, "test_read", 0, None])
     def test_a_field_of_the_users_own_has_no_effect(
         self, commands: list[Mapping[str, Any]], field: str, value: Any

@@ -2,10 +2,19 @@
 
 from integration_tests.sandbox.faults import Fault
 from integration_tests.sandbox.server import CREDENTIALS, Request, Sandbox, SandboxProcess
-from integration_tests.sandbox.tenant import CHILDREN, MANIFEST_STREAMS, STREAMS, Tenant, without_nulls
+from integration_tests.sandbox.tenant import (
+    CHILDREN,
+    COURSES_PER_REQUEST,
+    MANIFEST_STREAMS,
+    STREAMS,
+    Tenant,
+    pages,
+    without_nulls,
+)
 
 __all__ = [
     "CHILDREN",
+    "COURSES_PER_REQUEST",
     "CREDENTIALS",
     "MANIFEST_STREAMS",
     "STREAMS",
@@ -14,5 +23,6 @@ __all__ = [
     "Sandbox",
     "SandboxProcess",
     "Tenant",
+    "pages",
     "without_nulls",
 ]

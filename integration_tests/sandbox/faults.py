@@ -13,7 +13,10 @@ from typing import Any
 
 from aiohttp import web
 
+from integration_tests.sandbox.tenant import List
+
 HTML = b"<!DOCTYPE html><html><body><h1>Something went wrong</h1></body></html>"
+COURSE_BATCHES = "course/v1/courses/enrollments$"
 NGINX_404 = b"<html><head><title>404 Not Found</title></head><body><center>nginx</center></body></html>"
 
 # A request, and a function that renders the body which the sandbox would send without the fault. None: no response
@@ -28,16 +31,18 @@ class Fault:
     """
     One fault: what it does to a response, and which requests meet it.
 
-    respond: sends a response of its own. shown: the page that is sent instead of the requested one, from that page and
-    the last one. page_size: records to a page, whatever is requested. change: changes the JSON of a list.
-    rewrite: changes the bytes of the body.
+    respond: sends a response of its own. listed: the list that is sent instead of the tenant's. shown: the page that is
+    sent instead of the requested one, from that page and the last one. page_size: records to a page, whatever is
+    requested. change: changes the JSON of a list. rewrite: changes the bytes of the body.
 
     path: a regular expression found in the path. target: one found in the decoded path and query. page: only that page.
-    times: how often, without limit by default. every: only each n-th of the requests that fit. per_target: `times`
-    counts for each path and query. seconds: how long, from the first request that meets it.
+    skip: how many requests that fit are served before. times: how often, without limit by default. every: only each
+    n-th of the requests that fit. per_target: `skip` and `times` count for each path and query. seconds: how long, from
+    the first request that meets it.
     """
 
     respond: Respond | None = None
+    listed: Callable[[List], List] | None = None
     shown: Callable[[int, int], int] | None = None
     page_size: int | None = None
     change: Change | None = None
@@ -45,6 +50,7 @@ class Fault:
     path: str = ""
     target: str = ""
     page: int | None = None
+    skip: int = 0
     times: int | None = None
     every: int = 1
     per_target: bool = False
@@ -57,16 +63,37 @@ class Fault:
         """Whether this request meets the fault; counts it if so."""
         if not re.search(self.path, path) or not re.search(self.target, target) or self.page not in (None, page):
             return False
+        counted = target if self.per_target else ""
+        self.met[counted] += 1
+        met = self.met[counted] - self.skip
+        if met <= 0 or met % self.every or (self.times is not None and self.hit[counted] >= self.times):
+            return False
         now = time.monotonic()
         self.first_met = self.first_met or now
         if self.seconds is not None and now > self.first_met + self.seconds:
             return False
-        counted = target if self.per_target else ""
-        self.met[counted] += 1
-        if self.met[counted] % self.every or (self.times is not None and self.hit[counted] >= self.times):
-            return False
         self.hit[counted] += 1
         return True
+
+    # A tenant that changes while it is read
+
+    @classmethod
+    def meanwhile(cls, change: Callable[[], object], after: int, **where: Any) -> "Fault":
+        """Something happens once, after so many of the requests that fit; the next one is the first to show it."""
+
+        async def respond(_: web.Request, __: Callable[[], bytes]) -> None:
+            change()
+
+        return cls(respond, skip=after, times=1, **where)
+
+    @classmethod
+    def stale_replica(cls, rows: int, at_end: bool = False, **where: Any) -> "Fault":
+        """Every other request is served by a copy of the database that lacks the first rows, or the last."""
+
+        def listed(found: List) -> List:
+            return List(found.size - rows, lambda position: found.record(position if at_end else position + rows))
+
+        return cls(listed=listed, **{"every": 2, **where})
 
     # Responses with an error
 
@@ -96,9 +123,15 @@ class Fault:
         return cls.status(404, message="The requested resource was not found", **where)
 
     @classmethod
-    def unknown_course(cls, course: int, **where: Any) -> "Fault":
-        """404 for every batch of courses that holds this one."""
-        return cls.deleted(path="course/v1/courses/enrollments$", target=rf"course_id\[\]={course}(&|$)", **where)
+    def course_of_batch(cls, course: int, code: int, **where: Any) -> "Fault":
+        """An error of Docebo's for every batch of courses that holds this one."""
+        return cls.status(code, path=COURSE_BATCHES, target=rf"course_id\[\]={course}(&|$)", **where)
+
+    @classmethod
+    def large_batches(cls, most: int, code: int = 504, html: bool = True, **where: Any) -> "Fault":
+        """An error for every batch of more courses than that, such as a front end's that does not wait for so long."""
+        target = rf"(course_id\[\]=.*?){{{most + 1}}}"
+        return cls.status(code, html=html, path=COURSE_BATCHES, target=target, **where)
 
     @classmethod
     def not_found_page(cls, **where: Any) -> "Fault":
@@ -109,6 +142,12 @@ class Fault:
     def firewall(cls, **where: Any) -> "Fault":
         """403 as a firewall's HTML page."""
         return cls.status(403, html=b"<html><body>Request blocked. Incident 4711</body></html>", **where)
+
+    @classmethod
+    def gateway(cls, code: int, **where: Any) -> "Fault":
+        """An error of a gateway in front of Docebo, in JSON of its own."""
+        body = b'{"message": "Forbidden"}' if code == 403 else b'{"message": "Endpoint request failed"}'
+        return cls.body(body, code=code, **where)
 
     @classmethod
     def retry_after(
@@ -275,11 +314,11 @@ class Fault:
     # Bodies that hold no list, or hardly any
 
     @classmethod
-    def body(cls, body: bytes, content_type: str = "application/json", **where: Any) -> "Fault":
-        """Status 200, and any body."""
+    def body(cls, body: bytes, content_type: str = "application/json", code: int = 200, **where: Any) -> "Fault":
+        """Status 200 or another, and any body."""
 
         async def respond(request: web.Request, _: Callable[[], bytes]) -> web.Response:
-            return web.Response(body=body, content_type=content_type)
+            return web.Response(status=code, body=body, content_type=content_type)
 
         return cls(respond, **where)
 
@@ -327,8 +366,14 @@ class Fault:
     @classmethod
     def says_zero(cls, **where: Any) -> "Fault":
         """A page that says that the list has no records, while an index is rebuilt for example."""
-        words = {"items": [], "count": 0, "has_more_data": False, "total_count": 0, "total_page_count": 0}
-        return cls(change=lambda envelope, page, last: changed(envelope, **words), **where)
+        words = {"count": 0, "has_more_data": False, "total_count": 0, "total_page_count": 0}
+        return cls.empty_page(words, **where)
+
+    @classmethod
+    def empty_page(cls, words: Mapping[str, Any] | None = None, **where: Any) -> "Fault":
+        """A page without records, whose list says what it said before, but for some words."""
+        empty = {"items": [], **(words or {})}
+        return cls(change=lambda envelope, page, last: changed(envelope, **empty), **where)
 
     @classmethod
     def says_last(cls, **where: Any) -> "Fault":
@@ -343,6 +388,29 @@ class Fault:
             count = max(1, last - 1)
             has_more = page < (count if has_more_agrees else last)
             return changed(envelope, total_page_count=count, has_more_data=has_more)
+
+        return cls(change=change, **where)
+
+    @classmethod
+    def capped_counts(cls, most: int, **where: Any) -> "Fault":
+        """The counts end at a number of records, as those of a search index do; `has_more_data` knows better."""
+
+        def change(envelope: dict[str, Any], page: int, last: int) -> dict[str, Any]:
+            data = envelope["data"]
+            total = min(most, data["total_count"])
+            return changed(envelope, total_count=total, total_page_count=-(-total // data["current_page_size"]))
+
+        return cls(change=change, **where)
+
+    @classmethod
+    def total_too_high(cls, by: int, **where: Any) -> "Fault":
+        """Both counts hold records that no page has, such as those that the user may not see."""
+
+        def change(envelope: dict[str, Any], page: int, last: int) -> dict[str, Any]:
+            data = envelope["data"]
+            total = data["total_count"] + by
+            count = -(-total // data["current_page_size"])
+            return changed(envelope, total_count=total, total_page_count=count, has_more_data=page < count)
 
         return cls(change=change, **where)
 
@@ -431,16 +499,6 @@ class Fault:
         )
 
     @classmethod
-    def rows_deleted_meanwhile(cls, count: int, **where: Any) -> "Fault":
-        """The first page counts rows that are gone when the next pages are read."""
-
-        def change(envelope: dict[str, Any], page: int, last: int) -> dict[str, Any]:
-            total = envelope["data"]["total_count"]
-            return changed(envelope, total_count=total + count) if page == 1 else envelope
-
-        return cls(change=change, **where)
-
-    @classmethod
     def extra_items(cls, *items: dict[str, Any], **where: Any) -> "Fault":
         """More items on the page, such as malformed definitions."""
         return cls(
@@ -491,14 +549,14 @@ class Fault:
     # Lists without end
 
     @classmethod
-    def has_more_forever(cls, without_total: bool = False, **where: Any) -> "Fault":
-        """`has_more_data` is always true, and the last page is repeated for ever."""
+    def has_more_forever(cls, without_total: bool = False, repeats: bool = True, **where: Any) -> "Fault":
+        """`has_more_data` is always true. After the last page it is repeated for ever, or empty pages follow."""
 
         def change(envelope: dict[str, Any], page: int, last: int) -> dict[str, Any]:
             more = changed(envelope, has_more_data=True)
             return changed(more, total_page_count=None, total_count=None) if without_total else more
 
-        return cls(shown=min, change=change, **where)
+        return cls(shown=min if repeats else None, change=change, **where)
 
     @classmethod
     def endless_but_for_one_field(cls, name: str, **where: Any) -> "Fault":

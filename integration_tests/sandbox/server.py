@@ -26,6 +26,7 @@ from integration_tests.sandbox.tenant import (
     COURSES_PER_REQUEST,
     NEW_LISTS,
     PAGE_SIZE,
+    UNPAGED,
     List,
     Tenant,
 )
@@ -41,6 +42,7 @@ CREDENTIALS = {
 # Each stream's path; its group, if any, is the parent's key.
 ROUTES: tuple[tuple[str, str], ...] = (
     ("branches", r"manage/v1/orgchart"),
+    ("catalogs", r"learn/v1/catalog"),
     ("categories", r"learn/v1/categories"),
     ("certifications", r"learn/v1/certification"),
     ("course_details", r"course/v1/courses"),
@@ -53,13 +55,18 @@ ROUTES: tuple[tuple[str, str], ...] = (
     ("group_members", r"audiences/v1/audience/([^/]+)/users"),
     ("groups", r"audiences/v1/audience"),
     ("learning_plan_course_enrollments", r"learningplan/v1/learningplans/([^/]+)/courses/enrollments"),
+    ("learning_plan_courses", r"learningplan/v1/learningplans/([^/]+)/courses"),
     ("learning_plan_enrollments", r"learningplan/v1/learningplans/enrollments"),
     ("learning_plans", r"learningplan/v1/learningplans"),
+    ("session_enrollments", r"course/v1/sessions/([^/]+)/enrollments"),
+    ("session_events", r"course/v1/sessions/([^/]+)/events"),
     ("sessions", r"course/v1/courses/([^/]+)/sessions"),
     ("user_fields", r"manage/v1/user_fields"),
     ("users", r"manage/v1/user"),
     *((name, re.escape(path)) for name, (path, _) in NEW_LISTS.items()),
 )
+# Where a front end redirects to while Docebo is being updated.
+STATUS_PAGE = "/status"
 # Where unknown paths get Docebo's own 404; elsewhere they get the front end's.
 API = re.compile(r"/(oauth2|[a-z]+/v1)/")
 # Fields that are absent unless `extra_fields[]` asks for them.
@@ -72,6 +79,7 @@ EXTRA_FIELDS = {
         "enrollment_time_spent",
     ),
 }
+CATALOG_ITEMS = {"show_item_list": "1", "items_per_catalog": "99"}
 
 
 class Request(NamedTuple):
@@ -172,6 +180,10 @@ class Sandbox:
         """Makes every token invalid."""
         self._tokens.clear()
 
+    def close_port(self, seconds: float) -> None:
+        """Breaks off all connections, and refuses new ones for so long. Does not wait."""
+        asyncio.run_coroutine_threadsafe(self._closed(seconds), self._loop)
+
     def requests_by_stream(self) -> dict[str, int]:
         """The number of requests of each stream; the pages of a parent count for the parent."""
         return dict(Counter(request.stream for request in self.requests))
@@ -184,8 +196,20 @@ class Sandbox:
         await asyncio.wait(pending, timeout=5) if pending else None
 
     async def _start(self) -> None:
-        self.base_url = await _listen(self._handle, self._port) + self._base_path
-        self.other_host.base_url = await _listen(self.other_host.handle, 0)
+        self._runner = await _listen(self._handle, self._port)
+        self._port = _port(self._runner)
+        self.base_url = f"http://127.0.0.1:{self._port}{self._base_path}"
+        other = await _listen(self.other_host.handle, 0)
+        self.other_host.base_url = f"http://127.0.0.1:{_port(other)}"
+
+    async def _closed(self, seconds: float) -> None:
+        assert self._runner.server
+        for site in list(self._runner.sites):
+            await site.stop()
+        for connection in self._runner.server.connections:
+            connection.force_close()
+        await asyncio.sleep(seconds)
+        await web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=256).start()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path.startswith("/_sandbox/"):
@@ -213,6 +237,8 @@ class Sandbox:
         self, request: web.Request, path: str, stream: str, parent: str | None, token: str | None
     ) -> web.StreamResponse:
         page = int(request.query.get("page", 1))
+        if path == STATUS_PAGE:
+            return web.Response(body=HTML, content_type="text/html")
         if not request.path.startswith(self._base_path) or not API.match(path):
             return web.Response(status=404, body=HTML, content_type="text/html")
         if len(self.requests) > MOST_REQUESTS:
@@ -300,6 +326,8 @@ class Sandbox:
             return self._periods[key]
         if stream not in CHILDREN:
             found = tenant.list_of(stream)
+            if stream == "catalogs" and any(request.query.get(name) != text for name, text in CATALOG_ITEMS.items()):
+                return error_response(400, "This sandbox sends catalogs with their items only")
             if stream == "branches" and request.query.get("flattened") != "true":
                 return List(min(BRANCHES_BELOW, found.size - 1), lambda number: found.record(number + 1))
             return found
@@ -329,10 +357,11 @@ class Sandbox:
     def _rendered(self, stream: str, found: List, request: web.Request, faults: list[Fault]) -> bytes:
         page = int(request.query.get("page", 1))
         size = min(PAGE_SIZE, int(request.query.get("page_size", DEFAULT_PAGE_SIZE)))
-        comes_whole = stream == "course_learning_objects" and not any(fault.page_size for fault in faults)
+        comes_whole = stream in UNPAGED and not any(fault.page_size for fault in faults)
         if comes_whole:
             page, size = 1, max(1, found.size)
         size = next((fault.page_size for fault in faults if fault.page_size), size)
+        found = next((fault.listed(found) for fault in faults if fault.listed), found)
         last = max(1, -(-found.size // size))
         shown = next((fault.shown(page, last) for fault in faults if fault.shown), page)
         absent = set(EXTRA_FIELDS.get(stream, ())) - set(request.query.getall("extra_fields[]", []))
@@ -427,14 +456,18 @@ def configuration(base_url: str, grant: str) -> dict[str, Any]:
     return {"base_url": base_url, "credentials": {"auth_type": grant, **{name: CREDENTIALS[name] for name in names}}}
 
 
-async def _listen(handle: Callable[[web.Request], Any], port: int) -> str:
+async def _listen(handle: Callable[[web.Request], Any], port: int) -> web.AppRunner:
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, backlog=256)
     await site.start()
-    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+    return runner
+
+
+def _port(runner: web.AppRunner) -> int:
+    return int(runner.addresses[0][1])
 
 
 def _route(path: str) -> tuple[str, str | None]:

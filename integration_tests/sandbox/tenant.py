@@ -6,6 +6,7 @@ comes from tables of pairs, so that a test knows the expected records without ru
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -64,9 +65,12 @@ OLDER_NAMES = (
     ("branches", "iLeft", "i_left"),
     ("branches", "iRight", "i_right"),
     ("group_members", "user_id", "idst"),
+    ("catalogs", "catalogue_id", "catalog_id"),
+    ("learning_plan_courses", "id_course", "course_id"),
 )
 LISTS = (
     "branches",
+    "catalogs",
     "categories",
     "certifications",
     "course_details",
@@ -86,8 +90,13 @@ CHILDREN = {
     "course_learning_objects": ("courses", "course_id"),
     "group_members": ("groups", "group_uuid"),
     "learning_plan_course_enrollments": ("learning_plans", "learning_plan_id"),
+    "learning_plan_courses": ("learning_plans", "learning_plan_id"),
+    "session_enrollments": ("sessions", "session_id"),
+    "session_events": ("sessions", "session_id"),
     "sessions": ("courses", "course_id"),
 }
+# Children whose list is not known to have pages: one response holds it all.
+UNPAGED = ("course_learning_objects", "session_events")
 # Streams whose additional fields are defined by another list.
 DEFINITIONS = {"course_details": "course_fields", "users": "user_fields"}
 
@@ -96,7 +105,8 @@ def manifest_streams() -> dict[str, tuple[str, dict[str, Any]]]:
     """The path and the schema of each stream that the manifest lists, sorted by its name."""
     manifest = yaml.load(MANIFEST.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     names = sorted(reference.rpartition("/")[2] for reference in manifest["streams"])
-    paths = {name: manifest["definitions"]["streams"][name]["$parameters"]["path"] for name in names}
+    urls = {name: manifest["definitions"]["streams"][name]["$parameters"]["url"] for name in names}
+    paths = {name: url.removeprefix("{{ config['base_url'] }}/") for name, url in urls.items()}
     return {name: (paths[name], manifest["schemas"][name]) for name in names}
 
 
@@ -209,6 +219,8 @@ class Tenant:
     older_names: fields have the names of older tenants. newer_branches: branches also hold their parent's id and code.
     description_bytes: every tenth course has a description of that size. group_keys: the keys of the first groups.
     `version` changes with the data, for whoever caches responses.
+
+    A row of a list has a number, which stays with it while rows are deleted, moved and inserted.
     """
 
     def __init__(
@@ -225,6 +237,7 @@ class Tenant:
         external_trainings: int = 11,
         user_fields: int = 8,
         course_fields: int = 6,
+        catalogs: int = 5,
         objects_per_course: int = 4,
         sessions_per_course: int = 2,
         enrollments_per_course: int = 12,
@@ -232,6 +245,9 @@ class Tenant:
         members_per_branch: int = 7,
         enrollments_per_plan: int = 15,
         course_enrollments_per_plan: int = 25,
+        courses_per_plan: int = 3,
+        events_per_session: int = 2,
+        enrollments_per_session: int = 9,
         older_names: bool = False,
         newer_branches: bool = False,
         description_bytes: int = 0,
@@ -246,6 +262,7 @@ class Tenant:
             "groups": groups,
             "learning_plans": learning_plans,
             "branches": branches,
+            "catalogs": catalogs,
             "categories": categories,
             "certifications": certifications,
             "external_training": external_trainings,
@@ -262,6 +279,9 @@ class Tenant:
             "branch_members": members_per_branch,
             "learning_plan_enrollments": enrollments_per_plan,
             "learning_plan_course_enrollments": course_enrollments_per_plan,
+            "learning_plan_courses": courses_per_plan,
+            "session_events": events_per_session,
+            "session_enrollments": enrollments_per_session,
         }
         self.older_names = older_names
         self.newer_branches = newer_branches
@@ -269,12 +289,14 @@ class Tenant:
         self._group_keys = tuple(group_keys)
         self._undefined_user_fields: list[int] = []
         self._changed_enrollments: dict[int, str] = {}
-        self._added_enrollments = 0
+        self._added: Counter[str] = Counter()
+        self._orders: dict[str, tuple[int, ...]] = {}
         self._branch_bounds = _nested_set(branches)
         # Branches take their members one after the other, so that people are in one, and the first in two.
         sizes = [self._size("branch_members", branch) for branch in range(branches)]
         self._first_members = list(accumulate((max(0, size - 1) for size in sizes), initial=0))
         self._enrollment_index = self._enrollment_starts()
+        self._sessions: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -321,9 +343,35 @@ class Tenant:
 
     def add_enrollments(self, count: int, moment: datetime) -> None:
         """Adds enrollments to the end of the list `enrollments`, last changed at that moment (UTC)."""
-        size = self.list_of("enrollments").size
-        self._added_enrollments += count
-        self.change_enrollments(range(size, size + count), moment)
+        self.change_enrollments(self.insert("enrollments", count, at=None), moment)
+
+    def rows(self, stream: str) -> Sequence[int]:
+        """The numbers of the rows of a list, in its order."""
+        order = self._orders.get(stream)
+        return range(self._all_rows(stream).size) if order is None else order
+
+    def delete(self, stream: str, numbers: Iterable[int]) -> None:
+        """Deletes rows of a list, by their numbers. Parents lose their children with them."""
+        gone = set(numbers)
+        self._reorder(stream, [number for number in self.rows(stream) if number not in gone])
+
+    def move_to_end(self, stream: str, numbers: Iterable[int]) -> None:
+        """Moves rows to the end of a list, as a change does if the list is in order of update."""
+        moved = list(numbers)
+        self._reorder(stream, [*(number for number in self.rows(stream) if number not in set(moved)), *moved])
+
+    def insert(self, stream: str, count: int, at: int | None = 0) -> range:
+        """Inserts new rows before a position of a list, at its end with None. Returns their numbers."""
+        before, first = list(self.rows(stream)), self._all_rows(stream).size
+        self._added[stream] += count
+        inserted = range(first, first + count)
+        position = len(before) if at is None else at
+        self._reorder(stream, [*before[:position], *inserted, *before[position:]])
+        return inserted
+
+    def _reorder(self, stream: str, numbers: Iterable[int]) -> None:
+        self.version += 1
+        self._orders[stream] = tuple(numbers)
 
     def wire(self, stream: str) -> list[dict[str, Any]]:
         """The records of a stream as the API sends them."""
@@ -340,13 +388,14 @@ class Tenant:
     def minimum_requests(self, streams: Iterable[str] | None = None) -> int:
         """The minimum number of requests that read these streams (all by default), one token included."""
         wanted = set(STREAMS if streams is None else streams)
+        wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
+        wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}  # sessions are children, too
         lists = wanted - {*CHILDREN, "course_enrollments"}
-        lists |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
         lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
         requests = 1 + sum(pages(self.list_of(stream).size) for stream in lists)
         for stream in wanted & set(CHILDREN):
-            paged = stream != "course_learning_objects"
+            paged = stream not in UNPAGED
             requests += sum(pages(part.size) if paged else 1 for part in self._parts(stream))
         if "course_enrollments" in wanted:
             ids = self.course_ids()
@@ -360,14 +409,20 @@ class Tenant:
         return 1 + sum(pages(self.list_of(stream).size) for stream in defined) if defined else 0
 
     def list_of(self, stream: str) -> List:
-        """A list without parent."""
-        if stream == "enrollments":
-            return List(self._enrollment_index[0][-1] + self._added_enrollments, self._enrollment)
+        """A list without parent, as it is now."""
+        rows, order = self._all_rows(stream), self._orders.get(stream)
+        return rows if order is None else List(len(order), lambda position: rows.record(order[position]))
+
+    def _all_rows(self, stream: str) -> List:
+        """The rows of a list by their numbers, those included that were deleted."""
         if stream == "learning_plan_enrollments":
             return _joined([self._plan_enrollments(plan) for plan in range(self.sizes["learning_plans"])])
+        added = self._added[stream]
+        if stream == "enrollments":
+            return List(self._enrollment_index[0][-1] + added, self._enrollment)
         if stream in NEW_LISTS:
-            return List(self.sizes[stream], lambda number: _by_schema(NEW_LISTS[stream][1], number))
-        return List(self.sizes[stream], self._named(stream, getattr(self, f"_{stream}")))
+            return List(self.sizes[stream] + added, lambda number: _by_schema(NEW_LISTS[stream][1], number))
+        return List(self.sizes[stream] + added, self._named(stream, getattr(self, f"_{stream}")))
 
     def child(self, stream: str, parent: int) -> List:
         """The children of the parent of that number, counted from 0."""
@@ -382,19 +437,19 @@ class Tenant:
         return List(self._size(stream, parent), self._named(stream, record))
 
     def course_enrollments(self, course_ids: Iterable[int]) -> List:
-        """The enrollments of these courses, one course after the other."""
-        first = self.course_ids()[0] if self.sizes["courses"] else 0
-        parents = [identifier - first for identifier in course_ids if 0 <= identifier - first < self.sizes["courses"]]
-        return _joined([self._course_enrollments_of(parent) for parent in parents])
+        """The enrollments of these courses, one course after the other; none of a course that does not exist."""
+        known = {course_id(number): number for number in self.rows("courses")}
+        return _joined([self._course_enrollments_of(known[course]) for course in course_ids if course in known])
 
     def course_ids(self) -> list[int]:
         """The ids of all courses, in the order of their list."""
-        return [course_id(number) for number in range(self.sizes["courses"])]
+        return [course_id(number) for number in self.rows("courses")]
 
     def parent_key(self, stream: str, parent: int) -> Any:
         """What the connector adds to each child of that parent."""
         keys = {"branches": branch_id, "courses": course_id, "groups": self.group_uuid, "learning_plans": plan_id}
-        return keys[CHILDREN[stream][0]](parent)
+        parents = CHILDREN[stream][0]
+        return parent if parents == "sessions" else keys[parents](parent)
 
     def group_uuid(self, number: int) -> str:
         """The id of a group."""
@@ -402,14 +457,27 @@ class Tenant:
 
     def parent_number(self, stream: str, key: str) -> int | None:
         """The number of the parent with that key, None if there is none."""
-        known = {str(self.parent_key(stream, number)): number for number in range(self.sizes[CHILDREN[stream][0]])}
+        known = {str(self.parent_key(stream, number)): number for number in self._parents(stream)}
         return known.get(key)
 
     def eligible(self, stream: str, parent: int) -> bool:
         """Whether the parent's own record says that it may have such children."""
         if stream == "sessions":
             return course_type(parent) != "elearning"
+        if stream == "learning_plan_courses":
+            return self._plan_counts(parent)[0] > 0
         return stream != "learning_plan_course_enrollments" or 0 not in self._plan_counts(parent)
+
+    def _parents(self, stream: str) -> Sequence[int]:
+        """The numbers of a child stream's parents; that of a session is its id."""
+        parents = CHILDREN[stream][0]
+        if parents != "sessions":
+            return self.rows(parents)
+        version, sessions = self._sessions
+        if version != self.version:
+            sessions = [session["id"] for session in self.emitted("sessions")]
+            self._sessions = self.version, sessions
+        return sessions
 
     def _parts(self, stream: str) -> Iterator[List]:
         if stream == "course_enrollments":
@@ -417,7 +485,7 @@ class Tenant:
         elif stream not in CHILDREN:
             yield self.list_of(stream)
         else:
-            for parent in range(self.sizes[CHILDREN[stream][0]]):
+            for parent in self._parents(stream):
                 if self.eligible(stream, parent):
                     yield self.child(stream, parent)
 
@@ -448,7 +516,8 @@ class Tenant:
         size = average * (40 + draw % 121) // 100
         if stream == "branch_members":
             return min(size, in_branches(self.sizes["users"]))
-        return min(size, self.sizes["users"]) if stream in ("group_members", "course_enrollments") else size
+        of_users = stream in ("group_members", "course_enrollments", "session_enrollments")
+        return min(size, self.sizes["users"]) if of_users else size
 
     def _courses(self, number: int) -> Record:
         record = Record(number).whole(id_course=course_id(number))
@@ -534,6 +603,7 @@ class Tenant:
             above = (number - 1) // BRANCHES_BELOW
             record.pair("parent_id", branch_id(above) if number else None, branch_id(above) if number else None)
             record.same(parent_code=f"B{above}" if number else None)
+            record.same(path_ids=[branch_id(place) for place in _path(number)])
         return record.whole(selectable=1, selected=0).flag(has_children=right > left + 1)
 
     def _branch_members(self, parent: int, number: int) -> Record:
@@ -617,16 +687,15 @@ class Tenant:
         The enrollments changed between two moments (`YYYY-MM-DD HH:MM:SS`, both inclusive), all if both are None.
         An enrollment without a date of change is in no such period.
         """
-        whole = self.list_of("enrollments")
         if since is None and until is None:
-            return whole
-        dates = ((number, self._change_date(number)[0]) for number in range(whole.size))
+            return self.list_of("enrollments")
+        dates = ((number, self._change_date(number)[0]) for number in self.rows("enrollments"))
         numbers = [
             number
             for number, date in dates
             if date and date > "0001" and (since is None or date >= since) and (until is None or date <= until)
         ]
-        return List(len(numbers), lambda position: whole.record(numbers[position]))
+        return List(len(numbers), lambda position: self._enrollment(numbers[position]))
 
     def _change_date(self, number: int) -> tuple[str | None, str | None]:
         changed = self._changed_enrollments.get(number)
@@ -711,6 +780,59 @@ class Tenant:
             location={"id": 1, "name": "Main", "address": "Street 1", "count": 2} if number % 2 else None
         )
 
+    def _session_events(self, parent: int, number: int) -> Record:
+        is_webinar = (parent + number) % 3 == 0
+        record = Record(number).whole(id=parent * 20 + number + 1)
+        record.same(
+            name=TITLES[number % len(TITLES)],
+            time_begin=f"{8 + number % 9:02}:30:00",
+            time_end=f"{9 + number % 9:02}:15:00",
+            timezone="Europe/Berlin",
+            webinar_tool="zoom" if is_webinar else None,
+            url=f"https://meet.example.com/{parent}/{number}" if is_webinar else None,
+            instructors=[] if number % 2 else [{"user_id": 13000, "firstname": "Zoë"}],
+        )
+        record.text(duration=45, effective_duration=40).flag(has_recording=is_webinar)
+        record.pair("location_id", *((None, None) if is_webinar else ("1", 1)))
+        record.pair("classroom_id", *((None, None) if is_webinar else (2, 2)))
+        return record.moments("day")
+
+    def _session_enrollments(self, parent: int, number: int) -> Record:
+        member = (parent * 19 + number) % self.sizes["users"]
+        record = Record(number).user(user_id(member))
+        record.same(
+            username=f"person.{member}@example.com",
+            email=f"person.{member}@example.com",
+            status=("enrolled", "in_progress", "completed")[number % 3],
+        )
+        record.text(status_id=number % 3, user_status=1)
+        return record.moments("enrollment_date", "completion_date")
+
+    def _catalogs(self, number: int) -> Record:
+        record = Record(number).whole(catalogue_id=number + 1)
+        record.same(
+            catalogue_name=f"Catalog {number}",
+            catalogue_code=None if number % 2 else f"CAT{number}",
+            catalogue_description=None if number % 3 else "<p>Open to all</p>",
+        )
+        items = [self._catalog_item(number * 6 + position) for position in range(number % 4 * 2)]
+        # A list with a gap in its numbering is an object to PHP.
+        sent = {str(place + 1): item.wire for place, item in enumerate(items)} if number % 4 == 3 else None
+        return record.pair("sub_items", sent or [item.wire for item in items], [item.emitted for item in items])
+
+    def _catalog_item(self, number: int) -> Record:
+        is_plan = number % 3 == 0
+        record = Record(number).whole(item_id=plan_id(number) if is_plan else course_id(number))
+        record.same(
+            item_type="learning_plan" if is_plan else course_type(number),
+            item_name=TITLES[number % len(TITLES)],
+            item_code=f"I{number}",
+            item_slug=f"item-{number}",
+            access_status="subscribed",
+        )
+        record.text(item_price=number % 50, duration=600 + number)
+        return record.pair("item_date_end", *moment(number if number % 2 else number * 11))
+
     def _categories(self, number: int) -> Record:
         record = Record(number).whole(id=number + 1, lev=2, iLeft=2 * number + 1, iRight=2 * number + 2)
         record.same(code=f"K{number}", title=f"Category {number}", title_parent="Root", icon="")
@@ -763,6 +885,22 @@ class Tenant:
             enrollment_status=("not_started", "in_progress", "completed")[parent % 3],
         )
         return record.moments("enrollment_completion_date", "enrollment_created_at")
+
+    def _learning_plan_courses(self, parent: int, number: int) -> Record:
+        course = parent + number
+        record = Record(number).whole(id_course=course_id(course), sequence=number + 1, prerequisites_count=number)
+        record.same(
+            uid=f"E-{course}",
+            code=f"C{course:05}",
+            title=TITLES[course % len(TITLES)],
+            type=course_type(course),
+            language={"code": "english", "name": "English", "browser_code": "en"},
+        )
+        record.flag(is_published=True, is_required=number % 2 == 0).moments("create_date")
+        return record.object(
+            category={"id": 3, "name": "General"} if number % 2 else None,
+            prerequisites_completion={"type": "all"} if number else None,
+        )
 
     def _external_training(self, number: int) -> Record:
         record = Record(number).whole(training_id=number + 1, user_id=user_id(number % self.sizes["users"]))
@@ -859,6 +997,11 @@ def without_nulls(record: Any) -> Any:
 def pages(size: int) -> int:
     """The number of pages of a list; an empty list has one."""
     return max(1, -(-size // PAGE_SIZE))
+
+
+def _path(branch: int) -> list[int]:
+    """The numbers of the branches from the root to this one."""
+    return [*(_path((branch - 1) // BRANCHES_BELOW) if branch else ()), branch]
 
 
 def _nested_set(size: int) -> list[tuple[int, int, int]]:
