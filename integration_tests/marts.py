@@ -90,12 +90,19 @@ def enrollments(tenant: Tenant, now: datetime) -> list[dict[str, Any]]:
 def plan_progress(tenant: Tenant, now: datetime) -> list[dict[str, Any]]:
     """docebo__learning_plan_progress: columns that are computed, and the keys."""
     users = people(tenant)
+    contents: dict[int, dict[int, bool]] = defaultdict(dict)
+    for record in tenant.emitted("learning_plan_courses"):
+        contents[record["learning_plan_id"]][record["id_course"]] = record["is_required"]
     courses: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
+    required: Counter[tuple[int, int]] = Counter()
     for record in tenant.emitted("learning_plan_course_enrollments"):
         courses[record["learning_plan_id"], record["user_id"]][record["enrollment_status"]] += 1
+        if record["enrollment_status"] == "completed" and contents[record["learning_plan_id"]].get(record["course_id"]):
+            required[record["learning_plan_id"], record["user_id"]] += 1
     rows = []
     for record in tenant.emitted("learning_plan_enrollments"):
-        statuses = courses[record["learning_plan_id"], record["user_id"]]
+        key = record["learning_plan_id"], record["user_id"]
+        statuses, plan = courses[key], contents[record["learning_plan_id"]]
         rows.append(
             {
                 "learning_plan_id": record["learning_plan_id"],
@@ -104,6 +111,8 @@ def plan_progress(tenant: Tenant, now: datetime) -> list[dict[str, Any]]:
                 "enrollment_status": record["enrollment_status"],
                 "courses_enrolled": statuses.total(),
                 "courses_completed": statuses["completed"],
+                "required_courses_in_plan": sum(map(bool, plan.values())) if plan else None,
+                "required_courses_completed": required[key] if plan else None,
                 **judged(record, now),
             }
         )

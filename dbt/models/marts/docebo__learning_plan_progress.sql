@@ -32,17 +32,40 @@ managers as (
 
 ),
 
-courses as (
+plan_courses as (
+
+    select * from {{ ref('stg_docebo__learning_plan_courses') }}
+
+),
+
+contents as (
 
     select
         learning_plan_id,
-        user_id,
+        count(*) as courses,
+        count(case when is_required then 1 end) as required_courses
+    from plan_courses
+    group by learning_plan_id
+
+),
+
+courses as (
+
+    select
+        taken.learning_plan_id,
+        taken.user_id,
         count(*) as courses_enrolled,
-        count(case when enrollment_status = 'completed' then 1 end) as courses_completed,
-        count(case when enrollment_status = 'in_progress' then 1 end) as courses_in_progress,
-        max(completed_at) as last_course_completed_at
-    from {{ ref('stg_docebo__learning_plan_course_enrollments') }}
-    group by learning_plan_id, user_id
+        count(case when taken.enrollment_status = 'completed' then 1 end) as courses_completed,
+        count(case when taken.enrollment_status = 'in_progress' then 1 end) as courses_in_progress,
+        count(
+            case when taken.enrollment_status = 'completed' and plan_courses.is_required then 1 end
+        ) as required_courses_completed,
+        max(taken.completed_at) as last_course_completed_at
+    from {{ ref('stg_docebo__learning_plan_course_enrollments') }} as taken
+    left join plan_courses
+        on taken.learning_plan_id = plan_courses.learning_plan_id
+        and taken.course_id = plan_courses.course_id
+    group by taken.learning_plan_id, taken.user_id
 
 ),
 
@@ -74,10 +97,14 @@ select
 
     judged.enrollment_status,
     judged.completion_percentage,
-    plans.assigned_courses_count as courses_in_plan,
+    coalesce(contents.courses, plans.assigned_courses_count) as courses_in_plan,
+    contents.required_courses as required_courses_in_plan,
     coalesce(courses.courses_enrolled, 0) as courses_enrolled,
     coalesce(courses.courses_completed, 0) as courses_completed,
     coalesce(courses.courses_in_progress, 0) as courses_in_progress,
+    case
+        when contents.required_courses is not null then coalesce(courses.required_courses_completed, 0)
+    end as required_courses_completed,
     courses.last_course_completed_at,
     judged.assignment_type,
     judged.enrolled_at,
@@ -94,6 +121,7 @@ select
     judged.time_spent,
     judged.updated_at
 from judged
+left join contents on judged.learning_plan_id = contents.learning_plan_id
 left join plans on judged.learning_plan_id = plans.learning_plan_id
 left join users on judged.user_id = users.user_id
 left join branches on judged.user_id = branches.user_id
