@@ -190,7 +190,7 @@ class PageRequest:
             error_message=f"Docebo returned status {status}.{error_message(response)}",
         )
         action, message = resolution.response_action, resolution.error_message or ""
-        if action in (ResponseAction.FAIL, ResponseAction.IGNORE) and not is_from_docebo(response):
+        if action == ResponseAction.FAIL and not is_from_docebo(response):
             kind = response.headers.get("Content-Type", "no content type")
             raise RetryError(f"Something in front of Docebo, such as a firewall, returned {status} ({kind}).")
         if action == ResponseAction.SUCCESS:

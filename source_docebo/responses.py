@@ -101,6 +101,8 @@ class PageToken:
         is_announced = missing_pages > 0 and (self.number <= pages or not pages)
         if missing_pages < 1 and (is_second or not (page.records or is_announced)):
             return None
+        if self.moved and not self.again and self.number > pages:
+            return None  # what is missing has moved to pages that were read: they are read once more
         received = f"{len(self.keys)} of {total} records" if total else f"{self.number - 1} of {pages or '?'} pages"
         kind = "holds no record that the pages before it did not" if page.records else "is empty"
         return f"Page {self.number} {kind}, after {received}."
@@ -134,7 +136,9 @@ class PageToken:
         says_more = page.has_more or self.number < pages or is_missing
         goes_on = says_more or (is_silent and len(page.records) == page_size)
         is_end = not added and is_first_time and total <= self.lowest_total  # `problem` has believed this page
-        if page.records and goes_on and not is_end and (is_missing or not self.again):
+        if is_end:
+            page.records = []
+        if page.records and goes_on and (is_missing or not self.again):
             return following
         return replace(following, number=1, again=True) if is_missing and following.moved and not self.again else None
 

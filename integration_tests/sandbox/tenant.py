@@ -391,7 +391,6 @@ class Tenant:
         wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
         wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}  # sessions are children, too
         lists = wanted - {*CHILDREN, "course_enrollments"}
-        lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
         requests = 1 + sum(pages(self.list_of(stream).size) for stream in lists)
         for stream in wanted & set(CHILDREN):
