@@ -296,7 +296,7 @@ class Tenant:
         sizes = [self._size("branch_members", branch) for branch in range(branches)]
         self._first_members = list(accumulate((max(0, size - 1) for size in sizes), initial=0))
         self._enrollment_index = self._enrollment_starts()
-        self._sessions: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
+        self._session_ids: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -472,10 +472,10 @@ class Tenant:
         parents = CHILDREN[stream][0]
         if parents != "sessions":
             return self.rows(parents)
-        version, sessions = self._sessions
+        version, sessions = self._session_ids
         if version != self.version:
             sessions = [session["id"] for session in self.emitted("sessions")]
-            self._sessions = self.version, sessions
+            self._session_ids = self.version, sessions
         return sessions
 
     def _parts(self, stream: str) -> Iterator[List]:
