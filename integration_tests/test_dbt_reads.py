@@ -22,12 +22,17 @@ def test_the_marts_hold_what_was_read_last_whatever_the_write_strategy(name: str
         with Sandbox(first) as sandbox:
             database.read(sandbox, COMMAND, ("replace", "*"))
         results = database.dbt("build", docebo_now=str(NOW))
-        assert set(results.values()) == {"success", "pass"}
+        assert_all_pass(results)
         assert_marts(database, first, NOW)
 
         fewer = Tenant(seed=65, courses=20, users=80, newer_branches=True)
         with Sandbox(fewer) as sandbox:
             database.read(sandbox, COMMAND, ("replace", "*"), ("append", ["course_enrollments", "users"]))
         results = database.dbt("build", docebo_now=str(NOW))
-        assert set(results.values()) == {"success", "pass"}
+        assert_all_pass(results)
         assert_marts(database, fewer, NOW)
+
+
+def assert_all_pass(results: dict[str, str]) -> None:
+    """Every model was built, and every test has passed without a warning."""
+    assert {name: status for name, status in results.items() if status not in ("success", "pass")} == {}

@@ -114,7 +114,11 @@ NAMES_IN_TABLE = {
         "updated_by.id": "updated_by_user_id",
         "uuid": "learning_plan_uuid",
     },
-    "session_enrollments": {"status": "enrollment_status", "status_id": "enrollment_status_id"},
+    "session_enrollments": {
+        "status": "enrollment_status",
+        "status_id": "enrollment_status_id",
+        "user_status": "user_status_code",
+    },
     "session_events": {"id": "event_id", "name": "event_name"},
     "sessions": {"id": "session_id", "code": "session_code", "name": "session_name"},
     "user_fields": {"id": "field_id", "title": "field_title", "type": "field_type"},

@@ -24,6 +24,6 @@ select
     completion_date as completed_at,
     lower(status) as enrollment_status,
     status_id as enrollment_status_id,
-    user_status,
+    user_status as user_status_code,
     _airbyte_extracted_at
 from source
