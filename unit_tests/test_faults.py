@@ -170,8 +170,8 @@ class TestLimit:
         assert clock.slept == 1800
         (line,) = output.lines("429")
         assert re.fullmatch(
-            r"Docebo's limit of about 1,000 requests per hour and IP address is used up \(429\) for 0 seconds; retrying "
-            r"in 1800 seconds, at \d\d:\d\d:\d\d UTC\.",
+            r"Docebo's limit of about 1,000 requests per hour and IP address is used up \(429\) for 0 seconds; "
+            r"retrying in 1800 seconds, at \d\d:\d\d:\d\d UTC\.",
             line,
         )
 
