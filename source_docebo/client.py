@@ -108,11 +108,11 @@ class Client:
     def page(self, url: str, fetch: Callable[[], Any], share: bool = False, again: bool = False) -> "Future[Any]":
         """
         The page that was prefetched, or else what `fetch` returns. A shared one is kept until the sync ends, for all
-        that ask for it; `again` fetches it anew.
+        that ask for it, unless they ask `again`.
         """
         with self._lock:
-            future = self._prefetched.pop(url, None) or self._shared.get(url)
-            if future is None or again:
+            future = self._prefetched.pop(url, None) or (None if again else self._shared.get(url))
+            if future is None:
                 future = self._executor.submit(fetch)
             if share:
                 self._shared[url] = future
@@ -161,7 +161,7 @@ class Client:
             request, until = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
-                response = self._gate.send(partial(self._send, stream, request, until))
+                response = self._gate.send(partial(self._send, stream, request, until), shows_end=bool(stream))
                 retry_after = retry_after_seconds(response)
                 result = read(response)
                 self.accepted = True

@@ -91,7 +91,8 @@ class DoceboRequester(HttpRequester):
             return None  # another parent of this stream has said why
         finally:
             if page is None or page.following is None or page.following.batches != token.batches:
-                self.client.discard(following)
+                ends = range(token.number + 1, token.number + 1 + self.client.workers)  # it may have become shorter
+                self.client.discard(_numbered(list_url, number) for number in ends)
         return page
 
     def _page(self, request: "PageRequest", following: list[str], page_size: int | None) -> Page:

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -23,7 +24,7 @@ from airbyte_cdk.models import (
 from airbyte_cdk.sources.declarative.types import ConnectionDefinition
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets
-from jsonschema import Draft7Validator
+from jsonschema import Draft7Validator, FormatChecker
 from serpyco_rs import SchemaValidationError
 
 from source_docebo.client import COMMAND, Client
@@ -35,6 +36,16 @@ MAX_QUEUED_RECORDS = 500
 _HERE = Path(__file__).parent
 # In a wheel the manifest lies beside this file; in a checkout, above the package.
 MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manifest.yaml") if path.is_file())
+
+
+_FORMATS = FormatChecker(())
+
+
+@_FORMATS.checks("date-time", (TypeError, ValueError))
+def _is_past(value: Any) -> bool:
+    """Whether it is a date from which something can be read. Raises ValueError if it is none."""
+    date = value.replace("Z", "+00:00") if isinstance(value, str) else "1970-01-01T00:00:00+00:00"
+    return datetime.fromisoformat(date) <= datetime.now(timezone.utc)
 
 
 class SourceDocebo(YamlDeclarativeSource):
@@ -154,7 +165,7 @@ def read_file(name: str, path: str) -> Any:
                 return config
             raise ValueError("it is no JSON object with the fields of the specification.")
         return getattr(SourceDocebo, f"read_{name}")(path)
-    except (OSError, ValueError, AttributeError, SchemaValidationError) as error:
+    except (OSError, TypeError, ValueError, AttributeError, SchemaValidationError) as error:
         reason = error.errors[0].message if isinstance(error, SchemaValidationError) else error
         raise config_error(f"The file {path} holds no {name}: {reason} Correct it, or the path.") from None
 
@@ -166,7 +177,8 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     auth_type = credentials.get("auth_type") if isinstance(credentials, Mapping) else None
     unknown = {"type": "object", "required": ["auth_type"], "properties": {"auth_type": {"enum": list(variants)}}}
     chosen = variants.get(str(auth_type), unknown)
-    fitting = Draft7Validator({**specification, "properties": {**fields, "credentials": chosen}})
+    properties = {**fields, "credentials": chosen}
+    fitting = Draft7Validator({**specification, "properties": properties}, format_checker=_FORMATS)
     error = next(fitting.iter_errors(config), None)
     if error is None:
         return
