@@ -20,6 +20,7 @@ import requests
 from aiohttp import web
 
 from integration_tests.sandbox.faults import HTML, Fault, error_response
+from integration_tests.sandbox.reports import Report, Reports
 from integration_tests.sandbox.tenant import (
     BRANCHES_BELOW,
     CHILDREN,
@@ -60,6 +61,7 @@ ROUTES: tuple[tuple[str, str], ...] = (
     ("learning_plans", r"learningplan/v1/learningplans"),
     ("session_enrollments", r"course/v1/sessions/([^/]+)/enrollments"),
     ("session_events", r"course/v1/sessions/([^/]+)/events"),
+    ("reports", r"analytics/v1/reports(?:/.*)?"),
     ("sessions", r"course/v1/courses/([^/]+)/sessions"),
     ("user_fields", r"manage/v1/user_fields"),
     ("users", r"manage/v1/user"),
@@ -118,7 +120,8 @@ class Sandbox:
 
     latency: seconds before each response. token_lifetime: seconds for which a token is valid, and its `expires_in`.
     jwt_tokens: tokens look like JWTs. revoke_every: all tokens become invalid after so many requests.
-    requests_per_window: more than so many requests in so many seconds get 429. base_path: a subfolder.
+    requests_per_window: more than so many requests in so many seconds get 429. base_path: a subfolder. reports: those of
+    the platform.
     """
 
     def __init__(
@@ -132,8 +135,10 @@ class Sandbox:
         requests_per_window: tuple[int, float] | None = None,
         base_path: str = "",
         port: int = 0,
+        reports: Iterable[Report] = (),
     ) -> None:
         self.tenant = tenant
+        self.reports = Reports(*reports)
         self.base_url = ""
         self.other_host = OtherHost()
         self.requests: list[Request] = []
@@ -260,6 +265,8 @@ class Sandbox:
             self.revoke_tokens()
         if self._tokens.get(token or "", 0) < time.monotonic():
             return error_response(401, "The access token provided is invalid or has expired")
+        if stream == "reports":
+            return await self.reports.respond(request, path)
         found = self._found(stream, parent, request)
         if isinstance(found, web.Response):
             return found
