@@ -21,7 +21,7 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, RequestError, config_error, logger
+from source_docebo.errors import DoceboError, RequestError, config_error
 from source_docebo.progress import StreamProgress, parent_keys
 from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
@@ -178,7 +178,7 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
             except RequestError as error:
                 if error.status_code not in (403, 404):
                     raise
-                logger.warning("%s Stream %s is shown without its additional fields.", error, self.name)
+                self._client.warn(f"{error} Stream {self.name} is shown without its additional fields.")
                 definitions = []
         return {**schema, "properties": {**schema["properties"], **additional_field_properties(definitions)}}
 
