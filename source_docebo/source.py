@@ -74,7 +74,7 @@ class SourceDocebo(YamlDeclarativeSource):
             message for message in state or [] if not (message.stream and message.stream.stream_descriptor.name in full)
         ]
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
-        # A report waits for its export, of which there is one at a time: others must not hold the CDK's workers meanwhile.
+        # One export at a time: the reports that wait for their turn must not hold the CDK's workers.
         self._source_config["stream_groups"] = {"reports": {"streams": self.dynamic_streams}}
         # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
         self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS

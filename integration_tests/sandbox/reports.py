@@ -2,11 +2,12 @@
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from aiohttp import web
@@ -58,6 +59,16 @@ class Report:
         """Its UUID, the same for the same title."""
         return str(uuid5(NAMESPACE_URL, self.title))
 
+    @property
+    def name(self) -> str:
+        """Its name in the configuration: the words of its title."""
+        return re.sub(r"\W+", "_", self.title.lower())
+
+    @property
+    def stream(self) -> str:
+        """The name of its stream."""
+        return f"report_{self.name}"
+
     def status(self, execution: int) -> str:
         """The status of an export at the next poll."""
         statuses = self.statuses[min(execution, len(self.statuses) - 1)]
@@ -67,11 +78,14 @@ class Report:
     def packed(self) -> IO[bytes]:
         """The ZIP with the CSV, at its beginning."""
         if self._packed is None:
-            self._packed = TemporaryFile()
+            self._packed = TemporaryFile()  # noqa: SIM115 - kept as long as the report
             if self.file is None:
-                with zipfile.ZipFile(self._packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                    with archive.open(f"{self.title}.csv", "w", force_zip64=True) as target:
-                        target.writelines(self._csv())
+                name = f"{self.title}.csv"
+                with (
+                    zipfile.ZipFile(self._packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+                    archive.open(name, "w", force_zip64=True) as target,
+                ):
+                    target.writelines(self._csv())
             else:
                 self._packed.write(self.file)
         self._packed.seek(0)
@@ -114,6 +128,11 @@ class Reports:
 
     def __init__(self, *reports: Report) -> None:
         self._reports = {report.id: report for report in reports}
+
+    def configuration(self) -> dict[str, Any]:
+        """The part of the connector's configuration with all of them; nothing if there are none."""
+        reports = [{"name": each.name, "id": each.id} for each in self._reports.values()]
+        return {"reports": reports} if reports else {}
 
     async def respond(self, request: web.Request, path: str) -> web.StreamResponse:
         """The response to a request below `analytics/v1/reports`, which has a valid token."""

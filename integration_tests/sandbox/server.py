@@ -120,8 +120,8 @@ class Sandbox:
 
     latency: seconds before each response. token_lifetime: seconds for which a token is valid, and its `expires_in`.
     jwt_tokens: tokens look like JWTs. revoke_every: all tokens become invalid after so many requests.
-    requests_per_window: more than so many requests in so many seconds get 429. base_path: a subfolder. reports: those of
-    the platform.
+    requests_per_window: more than so many requests in so many seconds get 429. base_path: a subfolder.
+    reports: those of the platform.
     """
 
     def __init__(
@@ -170,8 +170,8 @@ class Sandbox:
         self._thread.join(10)
 
     def config(self, grant: str) -> dict[str, Any]:
-        """The connector's configuration, for one of the grants."""
-        return configuration(self.base_url, grant)
+        """The connector's configuration, for one of the grants; with a stream for each report, by its title."""
+        return {**configuration(self.base_url, grant), **self.reports.configuration()}
 
     def add(self, fault: Fault) -> None:
         """Serves a fault from now on."""
@@ -414,10 +414,13 @@ class Sandbox:
 
 
 class SandboxProcess:
-    """A tenant that is served by a process of its own, so that it takes no time from the process that is measured."""
+    """
+    A tenant that is served by a process of its own, so that it takes no time from the process that is measured. The
+    reports are given as the arguments of each.
+    """
 
-    def __init__(self, tenant: Tenant, latency: float = 0.0) -> None:
-        self._arguments = {"tenant": tenant.parameters(), "latency": latency}
+    def __init__(self, tenant: Tenant, latency: float = 0.0, reports: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._arguments = {"tenant": tenant.parameters(), "latency": latency, "reports": list(reports)}
         self.base_url = ""
 
     def __enter__(self) -> "SandboxProcess":
@@ -428,7 +431,8 @@ class SandboxProcess:
             cwd=Path(__file__).parent.parent.parent,
         )
         assert self._process.stdout
-        self.base_url = json.loads(self._process.stdout.readline())["base_url"]
+        configured = json.loads(self._process.stdout.readline())
+        self.base_url, self._reports = configured["base_url"], configured.get("reports")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -437,7 +441,8 @@ class SandboxProcess:
 
     def config(self, grant: str) -> dict[str, Any]:
         """The connector's configuration, for one of the grants."""
-        return configuration(self.base_url, grant)
+        found = configuration(self.base_url, grant)
+        return {**found, "reports": self._reports} if self._reports else found
 
     def summary(self) -> dict[str, Any]:
         """The requests since the last reset: `count`, `by_stream`, and the `targets` (path and query) of all GETs."""
