@@ -15,7 +15,6 @@ from typing import IO, Any
 import requests
 from airbyte_cdk.sources.declarative.retrievers.retriever import Retriever
 from airbyte_cdk.sources.declarative.schema import SchemaLoader
-from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import TRY_LATER, RetryError
 from source_docebo.errors import DoceboError, config_error, logger, transient_error
@@ -93,9 +92,7 @@ class ReportRetriever(Report, Retriever):
     its decoders hold the file in memory, and pass incomplete rows, and one of two columns with the same title.
     """
 
-    def read_records(
-        self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
-    ) -> Iterator[Mapping[str, Any]]:
+    def read_records(self, records_schema: Any, stream_slice: Any = None) -> Iterator[Mapping[str, Any]]:
         """A record for each row. Raises DoceboError if the report cannot be read to its end."""
         columns, rows = self.exported.pop() if self.exported else self.export()
         declared = columns if self.client.selected_streams is None else self.client.selected_streams.get(self.name, ())

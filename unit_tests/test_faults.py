@@ -83,10 +83,7 @@ class TestLastingFaults:
             (PASSING["500"], "Docebo is overloaded or restarting."),
             (PASSING["507"], "Docebo returned status 507. Docebo says: Full"),
             (PASSING["200 in HTML"], "The response (24 bytes, text/html) holds no list of records ("),
-            (
-                PASSING["403 of a firewall"],
-                "Something in front of Docebo, such as a firewall, returned 403 (text/html)",
-            ),
+            (PASSING["403 of a firewall"], "Something in front of Docebo, such as a firewall, returned 403 (text/html)"),
             (PASSING["a status page"], "acme.docebosaas.com did not respond: it redirects to status.example.com."),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
