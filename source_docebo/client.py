@@ -162,7 +162,8 @@ class Client:
             request, until = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
-                response = self._gate.send(partial(self._send, stream, request, until, is_file))
+                send = partial(self._send, stream, request, until, is_file)
+                response = self._gate.send(send, shows_end=bool(stream))
                 retry_after = retry_after_seconds(response)
                 result = read(response)
                 self.accepted = True

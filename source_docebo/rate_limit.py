@@ -58,8 +58,11 @@ class RateLimitGate:
         self._resume_at = 0.0
         self._repeated = 0
 
-    def send(self, send: Callable[[], requests.Response]) -> requests.Response:
-        """What `send` returns, unless that is a 429. Raises DoceboError after three hours of nothing but 429."""
+    def send(self, send: Callable[[], requests.Response], shows_end: bool = True) -> requests.Response:
+        """
+        What `send` returns, unless that is a 429. `shows_end`: if it is served, so are others (of a token, that is not
+        certain). Raises DoceboError after three hours of nothing but 429.
+        """
         while True:
             is_limited = self._limited_since is not None
             with self._turn if is_limited else nullcontext():
@@ -69,7 +72,8 @@ class RateLimitGate:
                     self._wait(max(0.0, self._resume_at - time.monotonic()), f"{LIMIT_USED_UP} (429).")
                 response = send()
                 if response.status_code != 429:
-                    self._limited_since = None if is_limited else self._limited_since
+                    if is_limited and shows_end:
+                        self._limited_since = None
                     return response
                 self._close(response, is_limited)
 

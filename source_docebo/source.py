@@ -41,7 +41,7 @@ MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manif
 _FORMATS = FormatChecker(())
 
 
-@_FORMATS.checks("date-time", ValueError)
+@_FORMATS.checks("date-time", (TypeError, ValueError))
 def _is_past(value: Any) -> bool:
     """Whether it is a date from which something can be read. Raises ValueError if it is none."""
     date = value.replace("Z", "+00:00") if isinstance(value, str) else "1970-01-01T00:00:00+00:00"
@@ -167,7 +167,7 @@ def read_file(name: str, path: str) -> Any:
                 return config
             raise ValueError("it is no JSON object with the fields of the specification.")
         return getattr(SourceDocebo, f"read_{name}")(path)
-    except (OSError, ValueError, AttributeError, SchemaValidationError) as error:
+    except (OSError, TypeError, ValueError, AttributeError, SchemaValidationError) as error:
         reason = error.errors[0].message if isinstance(error, SchemaValidationError) else error
         raise config_error(f"The file {path} holds no {name}: {reason} Correct it, or the path.") from None
 

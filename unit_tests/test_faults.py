@@ -83,7 +83,10 @@ class TestLastingFaults:
             (PASSING["500"], "Docebo is overloaded or restarting."),
             (PASSING["507"], "Docebo returned status 507. Docebo says: Full"),
             (PASSING["200 in HTML"], "The response (24 bytes, text/html) holds no list of records ("),
-            (PASSING["403 of a firewall"], "Something in front of Docebo, such as a firewall, returned 403 (text/html)"),
+            (
+                PASSING["403 of a firewall"],
+                "Something in front of Docebo, such as a firewall, returned 403 (text/html)",
+            ),
             (PASSING["a status page"], "acme.docebosaas.com did not respond: it redirects to status.example.com."),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -167,8 +170,8 @@ class TestLimit:
         assert clock.slept == 1800
         (line,) = output.lines("429")
         assert re.fullmatch(
-            r"Docebo's limit of about 1,000 requests per hour and IP address is used up \(429\) for 0 seconds; retrying "
-            r"in 1800 seconds, at \d\d:\d\d:\d\d UTC\.",
+            r"Docebo's limit of about 1,000 requests per hour and IP address is used up \(429\) for 0 seconds; "
+            r"retrying in 1800 seconds, at \d\d:\d\d:\d\d UTC\.",
             line,
         )
 

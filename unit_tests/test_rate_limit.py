@@ -194,6 +194,12 @@ class TestGate:
         gate.send(sends(200))
         assert clock.waits == [300]
 
+    def test_what_comes_later_does_not_wait(self, clock: Clock) -> None:
+        gate = limited(clock, 30)
+        clock.now += 30.5
+        gate.send(sends(200))
+        assert clock.waits == [0]
+
     def test_what_was_under_way_opens_nothing(self, clock: Clock) -> None:
         gate = RateLimitGate(clock.wait)
 
@@ -226,6 +232,7 @@ class TestGate:
         def send() -> requests.Response:
             if statuses:
                 alone.append(lock.acquire(blocking=False))
+                time.sleep(0.01)  # in which the others could come
                 repeated.append(statuses.pop(0))
                 lock.release()
                 return response(repeated[-1])

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
@@ -365,12 +365,16 @@ class TestShared:
 
 
 class TestResponses:
-    def judge(self, build: Build, stream: str, response: Response, url: str = USERS) -> Page:
+    BUILT: ClassVar[dict[str, DoceboRequester]] = {}
+
+    def judge(self, build: Build, stream: str, response: Response) -> Page:
         """What the response means."""
         made = requests.Response()
         made.status_code, made._content = response.status, response.text.encode()
         made.headers.update(response.headers)
-        return PageRequest(requester(build(stream)), f"{PLATFORM}/{url}", PageToken(), partition(), None)._read(made)
+        if stream not in self.BUILT:
+            self.BUILT[stream] = requester(build(stream))
+        return PageRequest(self.BUILT[stream], f"{PLATFORM}/{USERS}", PageToken(), partition(), None)._read(made)
 
     @pytest.mark.parametrize("status", [403, 404, 400])
     @pytest.mark.parametrize("body", ["<html>", {"message": "x"}, {"error": "Forbidden"}])
