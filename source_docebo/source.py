@@ -74,6 +74,8 @@ class SourceDocebo(YamlDeclarativeSource):
             message for message in state or [] if not (message.stream and message.stream.stream_descriptor.name in full)
         ]
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
+        # One export at a time: the reports that wait for their turn must not hold the CDK's workers.
+        self._source_config["stream_groups"] = {"reports": {"streams": self.dynamic_streams}}
         # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
         self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS
 
@@ -87,7 +89,7 @@ class SourceDocebo(YamlDeclarativeSource):
         """Reads the streams of the catalog; fails after the others if there is one that does not exist."""
         fields = {entry.stream.name: [*(entry.stream.json_schema.get("properties") or ())] for entry in catalog.streams}
         self._begin(config, catalog, state, streams=fields)
-        served = {stream["name"] for stream in self.resolved_manifest["streams"]}
+        served = {stream["name"] for stream in [*self.resolved_manifest["streams"], *self.dynamic_streams]}
         unknown = [name for name in fields if name not in served]
         records: Counter[str] = Counter()
         try:
@@ -181,6 +183,9 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     fitting = Draft7Validator({**specification, "properties": properties}, format_checker=_FORMATS)
     error = next(fitting.iter_errors(config), None)
     if error is None:
+        names = [report["name"] for report in config.get("reports", ())]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
         return
     rule, limit, path = error.validator, error.validator_value, [str(part) for part in error.absolute_path]
     problem = f"is not valid ({rule}: {error.schema.get('pattern_descriptor', limit)})"

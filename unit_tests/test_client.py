@@ -281,7 +281,7 @@ class TestDeadline:
     @pytest.mark.parametrize("command", [None, "test_read", {}])
     def test_there_is_none_unless_a_command_sets_one(self, clock: Time, command: Any) -> None:
         client = Client(config(__command=command))
-        client._wait(10**6, "")
+        client.wait(10**6, "")
         assert client.selected_streams is None
         assert clock.slept == 10**6
 
