@@ -45,7 +45,7 @@ def main(args: list[str]) -> int:
 
 
 def _selected(streams: list[AirbyteStream], names: list[str]) -> list[AirbyteStream]:
-    """The streams of these names, in their usual order. Raises DoceboError (config_error) if there is none of a name."""
+    """The streams of these names, in their usual order. Raises DoceboError (config_error) if one does not exist."""
     known = [stream.name for stream in streams]
     if unknown := [name for name in names if name not in known]:
         raise config_error(f"There is no stream {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")

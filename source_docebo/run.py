@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.utils import AirbyteTracedException
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.errors import DoceboError
 from source_docebo.source import SourceDocebo, read_file
@@ -81,6 +82,14 @@ def run(args: list[str] | None = None) -> NoReturn:
     os._exit(code)  # without waiting for requests in flight
 
 
+class PlainFormatter(logging.Formatter):
+    """Log lines as text, for commands that people run. Secrets are masked."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message alone."""
+        return filter_secrets(super().format(record))
+
+
 def parse(args: list[str]) -> argparse.Namespace:
     """The arguments under the names that the CDK gives them. Ends the process if they cannot be used."""
     parser = argparse.ArgumentParser(prog="source-docebo", description="Copies a Docebo learning platform.")
@@ -105,6 +114,8 @@ def execute(args: list[str]) -> int:
         if isinstance(handler, logging.StreamHandler):
             # setStream would flush to the CDK's own output
             handler.stream = sys.stderr if is_for_people else sys.stdout
+            if is_for_people:
+                handler.setFormatter(PlainFormatter())
     if is_for_people:
         code: int = importlib.import_module(f"source_docebo.{args[0]}").main(args[1:])
         return code
