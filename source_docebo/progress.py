@@ -61,12 +61,11 @@ class StreamProgress:
                 "connection lacks them. Refresh the schema."
             )
         if fields:
-            values = "; ".join(
-                f"{', '.join(names)} (no {expected}: {form})" for (expected, form), names in fields.items()
-            )
+            values = [f"{', '.join(names)} (no {expected}: {form})" for (expected, form), names in fields.items()]
             logger.warning(
-                f"Stream {self._stream}: values that do not fit the schema: {values}. # stands for any digit, X for any "
-                "letter. A date became the epoch, other values stay. If there are many, Docebo may have changed a format."
+                f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any digit, "
+                "X for any letter. A date became the epoch, other values stay as they are. If there are many, Docebo may "
+                "have changed its format."
             )
 
     def parent_found(self, key: Any) -> None:

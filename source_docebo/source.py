@@ -130,10 +130,9 @@ def read_file(name: str, path: str) -> Any:
             if isinstance(config, dict) and config:
                 return config
             raise ValueError("it is no JSON object with the fields of the specification.")
-        if name == "catalog" and b'"destination_sync_mode"' not in Path(path).read_bytes():
-            raise ValueError(
-                "it has no sync modes, as what discover prints. `source-docebo catalog` prints one with them."
-            )
+        text = Path(path).read_bytes()
+        if name == "catalog" and b'"json_schema"' in text and b'"destination_sync_mode"' not in text:
+            raise ValueError("it is what discover prints, without sync modes. Use what `source-docebo catalog` prints.")
         return getattr(SourceDocebo, f"read_{name}")(path)
     except (OSError, ValueError, AttributeError, SchemaValidationError) as error:
         reason = error.errors[0].message if isinstance(error, SchemaValidationError) else error
