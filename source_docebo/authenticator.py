@@ -60,7 +60,7 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         """The value of the header with a new token, and its lifetime in seconds."""
         form = self.grant.build_refresh_request_body()
         request = requests.Request("POST", self.grant.get_token_refresh_endpoint(), data=form, headers=HEADERS)
-        return self._client.request(lambda: (request, math.inf), self._read, _describe)
+        return self._client.request("", lambda: (request, math.inf), self._read, _describe)
 
     def _read(self, response: requests.Response) -> tuple[str, float]:
         status, body = response.status_code, json_object(response)

@@ -21,7 +21,7 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, RequestError, config_error, logger
+from source_docebo.errors import DoceboError, RequestError, config_error
 from source_docebo.progress import StreamProgress, parent_keys
 from source_docebo.records import RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
@@ -172,7 +172,7 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
             except RequestError as error:
                 if error.status_code not in (403, 404):
                     raise
-                logger.warning("%s Stream %s is shown without its additional fields.", error, self.name)
+                self._client.warn(f"{error} Stream {self.name} is shown without its additional fields.")
                 definitions = []
         return {**schema, "properties": {**schema["properties"], **additional_field_properties(definitions)}}
 
@@ -203,10 +203,9 @@ class BoundedState(StateMigration):
         client = Client.of(self.config)
         if self.name not in client.incremental_streams:  # the CDK would lose what came before the state
             if stream_state and client.selected_streams is None:
-                logger.warning(
-                    "Stream %s: this command does not tell the sync mode, so the state is ignored and everything is "
-                    "read. The command source-docebo reads incrementally.",
-                    self.name,
+                client.warn(
+                    f"Stream {self.name}: this command does not tell the sync mode, so the state is ignored and "
+                    "everything is read. The command source-docebo reads incrementally."
                 )
             return {_STARTED_AT: now}
         try:

@@ -16,7 +16,7 @@ UNDECLARED = "undeclared"
 Report = Callable[[str, str, str], None]
 
 _ADDITIONAL = {"type": ["string", "null"]}
-_ADDITIONAL_FIELD = re.compile(r"field_\d{1,18}", re.ASCII)
+_ADDITIONAL_FIELD = re.compile(r"field_\d+(_\d+)*", re.ASCII)  # a part of one has a number more
 _NUMBER = re.compile(r"([+-]?\d+)|[+-]?(\d{1,200}(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _USUAL_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)

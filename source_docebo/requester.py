@@ -91,7 +91,8 @@ class DoceboRequester(HttpRequester):
             return None  # another parent of this stream has said why
         finally:
             if page is None or page.following is None or page.following.batches != token.batches:
-                self.client.discard(following)
+                ends = range(token.number + 1, token.number + 1 + self.client.workers)  # it may have become shorter
+                self.client.discard(_numbered(list_url, number) for number in ends)
         return page
 
     def _page(self, request: "PageRequest", following: list[str], page_size: int | None) -> Page:
@@ -159,9 +160,11 @@ class PageRequest:
     def send(self) -> Page:
         """The page. Raises RequestError if it cannot be read, DoceboError if no other one can, either."""
         max_tries = MAX_TRIES_OF_BATCH if len(parent_keys(self.stream_slice)) > 1 else MAX_TRIES
-        client = self.requester.client
-        page = client.request(self._prepare, self._read, self._describe, max_tries, self.problem)
-        self.requester.progress.succeeded = True
+        requester = self.requester
+        page = requester.client.request(
+            requester.name, self._prepare, self._read, self._describe, max_tries, self.problem
+        )
+        requester.progress.succeeded = True
         return page
 
     def label(self) -> str:

@@ -5,7 +5,9 @@ import difflib
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -23,10 +25,10 @@ from airbyte_cdk.models import (
 from airbyte_cdk.sources.declarative.types import ConnectionDefinition
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets
-from jsonschema import Draft7Validator
+from jsonschema import Draft7Validator, FormatChecker
 from serpyco_rs import SchemaValidationError
 
-from source_docebo.client import COMMAND
+from source_docebo.client import COMMAND, Client
 from source_docebo.errors import config_error, drop_stack_trace, logger, mask
 
 CHECK_SECONDS = 20  # Airbyte's UI waits for a check, so it retries no longer than this
@@ -35,6 +37,16 @@ MAX_QUEUED_RECORDS = 500
 _HERE = Path(__file__).parent
 # In a wheel the manifest lies beside this file; in a checkout, above the package.
 MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manifest.yaml") if path.is_file())
+
+
+_FORMATS = FormatChecker(())
+
+
+@_FORMATS.checks("date-time", (TypeError, ValueError))
+def _is_past(value: Any) -> bool:
+    """Whether it is a date from which something can be read. Raises ValueError if it is none."""
+    date = value.replace("Z", "+00:00") if isinstance(value, str) else "1970-01-01T00:00:00+00:00"
+    return datetime.fromisoformat(date) <= datetime.now(timezone.utc)
 
 
 class SourceDocebo(YamlDeclarativeSource):
@@ -74,17 +86,36 @@ class SourceDocebo(YamlDeclarativeSource):
         self._begin(config, catalog, state, streams=fields, incremental=incremental)
         served = {stream["name"] for stream in self.resolved_manifest["streams"]}
         unknown = [name for name in fields if name not in served]
-        for message in super().read(logger, self._config, catalog, state):
-            if message.trace and (error := message.trace.error):  # the CDK masks logs only
-                error.message = filter_secrets(error.message)
-                error.internal_message = filter_secrets(error.internal_message or "")
-                error.stack_trace = filter_secrets(error.stack_trace or "") or None
-            yield message
+        records: Counter[str] = Counter()
+        try:
+            for message in super().read(logger, self._config, catalog, state):
+                if message.record:
+                    records[message.record.stream] += 1
+                elif message.trace and (error := message.trace.error):  # the CDK masks logs only
+                    error.message = filter_secrets(error.message)
+                    error.internal_message = filter_secrets(error.internal_message or "")
+                    error.stack_trace = filter_secrets(error.stack_trace or "") or None
+                yield message
+        finally:
+            self._log_usage(logger, records)
         if unknown:
             raise config_error(
                 f"The connection selects streams that do not exist: {', '.join(unknown)}. Refresh its schema, or "
                 f"deselect them. There are: {', '.join(sorted(served))}."
             )
+
+    def _log_usage(self, logger: logging.Logger, records: Counter[str]) -> None:
+        """Logs what the sync has used: requests are what it costs."""
+        client = Client.of(self._config)
+        sent = client.requests_sent
+        for stream in sorted({*records, *sent} - {""}):
+            logger.info("Stream %s: %d records, %d requests.", stream, records[stream], sent[stream])
+        logger.info(
+            "In all: %d records, %d requests (%d of them for access tokens), %d retries, %.1f minutes waited for rate "
+            "limits, %d warnings.",
+            *(sum(records.values()), sum(sent.values()), sent[""], client.retries, client.seconds_limited / 60),
+            client.warnings,
+        )
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Signs in and reads a course, within about `CHECK_SECONDS`."""
@@ -134,7 +165,7 @@ def read_file(name: str, path: str) -> Any:
         if name == "catalog" and b'"json_schema"' in text and b'"destination_sync_mode"' not in text:
             raise ValueError("it is what discover prints, without sync modes. Use what `source-docebo catalog` prints.")
         return getattr(SourceDocebo, f"read_{name}")(path)
-    except (OSError, ValueError, AttributeError, SchemaValidationError) as error:
+    except (OSError, TypeError, ValueError, AttributeError, SchemaValidationError) as error:
         reason = error.errors[0].message if isinstance(error, SchemaValidationError) else error
         raise config_error(f"The file {path} holds no {name}: {reason} Correct it, or the path.") from None
 
@@ -146,7 +177,8 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     auth_type = credentials.get("auth_type") if isinstance(credentials, Mapping) else None
     unknown = {"type": "object", "required": ["auth_type"], "properties": {"auth_type": {"enum": list(variants)}}}
     chosen = variants.get(str(auth_type), unknown)
-    fitting = Draft7Validator({**specification, "properties": {**fields, "credentials": chosen}})
+    properties = {**fields, "credentials": chosen}
+    fitting = Draft7Validator({**specification, "properties": properties}, format_checker=_FORMATS)
     error = next(fitting.iter_errors(config), None)
     if error is None:
         known = [name for each in (fields, *(variant["properties"] for variant in variants.values())) for name in each]

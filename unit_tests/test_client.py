@@ -1,10 +1,8 @@
-"""The client of a sync, directly: retries, redirects, deadline, shared and prefetched pages, bodies."""
+"""The client of a sync, directly: the loop around each request, and its shared and prefetched pages."""
 
 import gc
 import threading
-import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 from uuid import uuid4
 from weakref import ref
@@ -12,24 +10,16 @@ from weakref import ref
 import pytest
 import requests
 import requests_mock
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.sources.streams.http.error_handlers.response_models import ErrorResolution, ResponseAction
 
-from source_docebo.client import (
-    CONNECT_TIMEOUT_SECONDS,
-    MAX_RETRYING_SECONDS,
-    Attempt,
-    BodyStore,
-    Client,
-)
-from source_docebo.errors import DoceboError
+from source_docebo import client as client_module
+from source_docebo.client import MAX_TRIES, TRY_LATER, Client, RetryError
+from source_docebo.errors import DoceboError, RequestError, config_error
 from unit_tests.builders import PLATFORM, ConfigBuilder
 from unit_tests.conftest import Time
 
 URL = f"{PLATFORM}/manage/v1/user?page=1"
-Retries = tuple[int, Callable[[int], float]]  # how often, and the seconds after the n-th failure
-GENEROUS: Retries = (1000, lambda _: 1.0)
-EIGHT: Retries = (8, lambda tries: 2.0**tries)
+FOREVER = float("inf")
+Responses = list[dict[str, Any]]
 
 
 def config(**fields: Any) -> dict[str, Any]:
@@ -37,138 +27,171 @@ def config(**fields: Any) -> dict[str, Any]:
     return {**ConfigBuilder().build(), "num_workers": 3, "id": uuid4().hex, **fields}
 
 
-def judge(response: requests.Response, _: bool) -> ErrorResolution:
-    """200 is a success, 204 ignored, 401 needs another token, 403 fails, and anything else is retried."""
-    actions = {
-        200: ResponseAction.SUCCESS,
-        204: ResponseAction.IGNORE,
-        401: ResponseAction.REFRESH_TOKEN_THEN_RETRY,
-        403: ResponseAction.FAIL,
-    }
-    action = actions.get(response.status_code, ResponseAction.RETRY)
-    return ErrorResolution(action, FailureType.config_error, f"Status {response.status_code}.")
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest of the random intervals."""
+    monkeypatch.setattr("source_docebo.rate_limit.random.uniform", lambda least, _: least)
 
 
-def request(
-    client: Client, retries: Retries = EIGHT, method: str = "GET", is_current: Callable[[], bool] = lambda: True
-) -> requests.Response:
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch, clock: Time) -> list[float]:
+    """The seconds of each wait."""
+    waited: list[float] = []
+    monkeypatch.setattr(clock, "sleep", lambda seconds: waited.append(seconds) or Time.sleep(clock, seconds))
+    return waited
+
+
+def read(response: requests.Response) -> requests.Response:
+    """200 is served, 401 needs another token, 403 fails for good, and anything else is retried."""
+    if response.status_code == 401:
+        raise RetryError
+    if response.status_code == 403:
+        raise config_error("Status 403.")
+    if not response.ok:
+        raise RetryError(f"Status {response.status_code}.")
+    return response
+
+
+def request(client: Client, method: str = "GET", until: float = FOREVER, **options: Any) -> requests.Response:
     return client.request(
-        lambda: Attempt(requests.Request(method, URL), is_current), judge, lambda problem: f"Users: {problem}", *retries
+        lambda: (requests.Request(method, URL), until), read, lambda problem: f"Users: {problem}", **options
     )
 
 
-def error(client: Client, retries: Retries = EIGHT) -> tuple[str, str]:
+def error(client: Client, **options: Any) -> tuple[str, str]:
     with pytest.raises(DoceboError) as raised:
-        request(client, retries)
+        request(client, **options)
     return raised.value.failure_type.value, str(raised.value)
 
 
-class TestRetries:
-    @pytest.mark.parametrize("status", [200, 204])
-    def test_a_final_response_is_returned(self, mocker: requests_mock.Mocker, clock: Time, status: int) -> None:
-        mocker.get(URL, [{"status_code": 500}, {"status_code": status}])
-        assert request(Client(config())).status_code == status
-        assert clock.slept == 2
+def used(**fields: Any) -> Client:
+    """A client that was served before."""
+    client = Client(config(**fields))
+    client.accepted = True
+    return client
 
-    def test_eight_tries(self, mocker: requests_mock.Mocker, clock: Time) -> None:
+
+class TestTries:
+    def test_what_is_read_is_returned(self, mocker: requests_mock.Mocker, waits: list[float]) -> None:
+        mocker.get(URL, [{"status_code": 500}, {"text": "here"}])
+        assert request(Client(config())).text == "here"
+        assert waits == [1]
+
+    def test_nine(self, mocker: requests_mock.Mocker, waits: list[float]) -> None:
         mocker.get(URL, status_code=500)
-        assert error(Client(config())) == (
-            "transient_error",
-            "Users: Status 500. Tried 8 times. Sync again later; if it goes on, ask Docebo's support.",
-        )
-        assert len(mocker.request_history) == 8
-        assert clock.slept == sum(2**tries for tries in range(1, 8))
+        assert error(Client(config())) == ("transient_error", f"Users: Status 500. Tried 9 times. {TRY_LATER}")
+        assert len(mocker.request_history) == MAX_TRIES == 9
+        assert waits == [1, 2, 4, 8, 16, 32, 64, 110]
+        assert TRY_LATER == "Try again later; if it goes on, ask Docebo's support."
 
-    def test_a_failure_is_not_retried(self, mocker: requests_mock.Mocker) -> None:
+    def test_fewer_where_fewer_are_enough(self, mocker: requests_mock.Mocker, waits: list[float]) -> None:
+        mocker.get(URL, status_code=500)
+        with pytest.raises(RequestError, match=r"Tried 3 times\."):
+            request(Client(config()), max_tries=3)
+        assert waits == [1, 2]
+
+    def test_a_response_that_came_before_counts_as_the_first(
+        self, mocker: requests_mock.Mocker, waits: list[float]
+    ) -> None:
+        mocker.get(URL, status_code=500)
+        assert "Tried 3 times" in error(Client(config()), max_tries=3, problem="Status 502.")[1]
+        assert len(mocker.request_history) == 2
+        assert waits == [1, 2]
+
+    def test_what_else_is_raised_fails_at_once(self, mocker: requests_mock.Mocker) -> None:
         mocker.get(URL, status_code=403)
-        with pytest.raises(DoceboError, match=r"^Users: Status 403\.$") as raised:
-            request(Client(config()))
-        assert (raised.value.failure_type.value, raised.value.status_code) == ("config_error", 403)
+        assert error(Client(config())) == ("config_error", "Status 403.")
         assert len(mocker.request_history) == 1
 
-    def test_five_minutes(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        assert MAX_RETRYING_SECONDS == 300
-        mocker.get(URL, status_code=500)
-        _, message = error(Client(config()), (1000, lambda _: 61.0))
-        assert "Tried 5 times." in message
-        assert clock.slept == 244
+    def test_another_token_costs_no_try_and_no_time(self, mocker: requests_mock.Mocker, waits: list[float]) -> None:
+        mocker.get(URL, [{"status_code": 401, "headers": {"Retry-After": "60"}}] * 20 + [{"status_code": 200}])
+        assert request(used(), max_tries=1).ok
+        assert waits == []
 
-    def test_busy_time_counts(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        def respond(_: Any, context: Any) -> str:
-            clock.sleep(100)
-            context.status_code = 500
-            return ""
+    def test_prepare_is_called_for_each(self, mocker: requests_mock.Mocker) -> None:
+        mocker.get(URL, [{"status_code": 401}, {"status_code": 500}, {"status_code": 200}])
+        tokens = ["1", "2", "3"]
+        used().request(
+            lambda: (requests.Request("GET", URL, headers={"Authorization": tokens.pop(0)}), FOREVER), read, str
+        )
+        assert [sent.headers["Authorization"] for sent in mocker.request_history] == ["1", "2", "3"]
 
-        mocker.get(URL, text=respond)
-        error(Client(config()), GENEROUS)
-        assert len(mocker.request_history) == 3
-
-    def test_a_second_try_is_always_made(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL, [{"status_code": 500}, {"status_code": 200}])
-        assert request(Client(config()), (8, lambda _: 400.0)).ok
-
-    def test_retry_after_is_a_floor_under_the_backoff(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        waits = []
-        limits = [{"status_code": 503, "headers": {"Retry-After": seconds}} for seconds in ("1", "30", "0")]
-        mocker.get(URL, [*limits, {"status_code": 200}])
-        client = Client(config())
-        client._wait = lambda seconds, _: waits.append(seconds)
-        request(client)
-        assert waits == [2, 30, 8]
-
-    def test_retry_after_is_followed_for_an_hour_in_all(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL, status_code=503, headers={"Retry-After": "1200"})
-        _, message = error(Client(config()), GENEROUS)
-        assert "Tried 4 times." in message
-        assert clock.slept == 3600
-
-    def test_an_hour_of_retry_after_leaves_the_other_tries(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        hour = {"status_code": 503, "headers": {"Retry-After": "3600"}}
-        mocker.get(URL, [hour, {"status_code": 502}, {"status_code": 200}])
+    @pytest.mark.parametrize("fault", [requests.ConnectionError("Connection refused"), UnicodeError("refused")])
+    def test_no_response_is_retried(self, mocker: requests_mock.Mocker, waits: list[float], fault: Exception) -> None:
+        mocker.get(URL, [{"exc": fault}, {"status_code": 200}])
         assert request(Client(config())).ok
-
-    def test_the_waits_of_retry_after_are_not_counted_twice(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL, status_code=503, headers={"Retry-After": "200"})
-        error(Client(config()), EIGHT)
-        assert len(mocker.request_history) == 8
-        assert clock.slept == 7 * 200
-
-    def test_another_token_costs_no_try_and_no_time(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL, [{"status_code": 401}] * 20 + [{"status_code": 200}])
-        assert request(Client(config()), (1, lambda _: 1.0)).ok
-        assert clock.slept == 0
-
-    def test_a_broken_connection_is_retried(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL, [{"exc": requests.ConnectionError("Connection refused")}, {"status_code": 200}])
-        assert request(Client(config())).ok
-        mocker.get(URL, exc=requests.ConnectionError("Connection refused"))
-        failure_type, message = error(Client(config()))
+        mocker.get(URL, exc=fault)
+        failure_type, message = error(Client(config()), max_tries=2)
         assert failure_type == "transient_error"
-        assert message.startswith(
-            "Users: acme.docebosaas.com did not respond: the connection was refused. Check base_url."
+        assert message == (
+            "Users: acme.docebosaas.com did not respond: the connection was refused. Check base_url. Tried 2 times. "
+            + TRY_LATER
         )
 
-    def test_a_permanent_problem_is_not_retried(self, mocker: requests_mock.Mocker) -> None:
-        mocker.get(URL, exc=requests.exceptions.ProxyError("x"))
-        failure_type, message = error(Client(config()))
-        assert failure_type == "config_error"
-        assert message.startswith("Users: The proxy cannot be reached.")
-        assert len(mocker.request_history) == 1
+    @pytest.mark.parametrize("status", [408, 500, 503, 404])
+    def test_retry_after_counts_for_every_status(
+        self, mocker: requests_mock.Mocker, waits: list[float], status: int
+    ) -> None:
+        limits = [{"status_code": status, "headers": {"Retry-After": seconds}} for seconds in ("0", "1200", "86400")]
+        mocker.get(URL, [*limits, {"status_code": status}, {"status_code": 200}])
+        request(Client(config()))
+        assert waits == [1, 1200, 3600, 8]
 
-    def test_a_rate_limit_is_waited_for_and_costs_no_try(self, mocker: requests_mock.Mocker, clock: Time) -> None:
+    def test_retry_after_is_of_the_last_response(self, mocker: requests_mock.Mocker, waits: list[float]) -> None:
+        limited = {"status_code": 503, "headers": {"Retry-After": "60"}}
+        mocker.get(URL, [limited, {"exc": requests.ConnectionError("x")}, {"status_code": 200}])
+        request(Client(config()))
+        assert waits == [60, 2]
+
+    def test_a_rate_limit_costs_no_try(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, [{"status_code": 429}] * 30 + [{"status_code": 200}])
-        assert request(Client(config()), (1, lambda _: 1.0)).ok
+        assert request(Client(config()), max_tries=1).ok
         assert clock.slept > 1500
 
-    def test_a_retry_is_logged(self, mocker: requests_mock.Mocker, caplog: pytest.LogCaptureFixture) -> None:
+    def test_each_is_logged(self, mocker: requests_mock.Mocker, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("INFO", "airbyte.source_docebo")
         mocker.get(URL, [{"status_code": 500}, {"status_code": 200}])
         request(Client(config()))
-        assert [record.getMessage() for record in caplog.records] == ["Users: Status 500. Retrying in 2.0 seconds."]
+        assert [record.getMessage() for record in caplog.records] == ["Users: Status 500. Retrying in 1.0 seconds."]
 
 
-class TestSettings:
-    def test_of_the_environment(self, mocker: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestAccepted:
+    """Until a first response of Docebo, the configuration may be wrong; afterwards a fault is a fault."""
+
+    @pytest.mark.parametrize(
+        ("responses", "failure_type"),
+        [
+            ([{"status_code": 404}], "config_error"),
+            ([{"status_code": 499}], "config_error"),
+            ([{"status_code": 500}], "transient_error"),
+            ([{"status_code": 404}, {"status_code": 500}], "transient_error"),
+            ([{"status_code": 404}, {"exc": requests.ConnectionError("x")}], "transient_error"),
+        ],
+    )
+    def test_whose_fault_it_is(self, mocker: requests_mock.Mocker, responses: Responses, failure_type: str) -> None:
+        mocker.get(URL, responses)
+        assert error(Client(config()), max_tries=2)[0] == failure_type
+        mocker.get(URL, responses)
+        assert error(used(), max_tries=2)[0] == "transient_error"
+
+    def test_a_wrong_setting_is_not_retried_before(self, mocker: requests_mock.Mocker) -> None:
+        mocker.get(URL, exc=requests.exceptions.InvalidProxyURL("x"))
+        failure_type, message = error(Client(config()))
+        assert failure_type == "config_error"
+        assert message.startswith("Users: The proxy has no valid address.")
+        assert len(mocker.request_history) == 1
+
+    def test_but_afterwards(self, mocker: requests_mock.Mocker) -> None:
+        mocker.get(URL, [{"status_code": 200}, {"exc": requests.exceptions.InvalidProxyURL("x")}, {"text": "here"}])
+        client = Client(config())
+        assert not client.accepted
+        request(client)
+        assert client.accepted
+        assert request(client).text == "here"
+
+
+class TestSending:
+    def test_settings_of_the_environment(self, mocker: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/certificates.pem")
         mocker.get(URL)
@@ -176,15 +199,69 @@ class TestSettings:
         sent = mocker.last_request
         assert sent.proxies["https"] == "http://proxy.example:3128"
         assert sent.verify == "/certificates.pem"
-        assert sent.stream is False
+        assert not sent.stream
+        assert sent.timeout == (10, 60)
+
+    @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 302)])
+    def test_only_a_get_is_redirected(self, mocker: requests_mock.Mocker, method: str, status: int) -> None:
+        mocker.register_uri(method, URL, status_code=302, headers={"Location": "/moved"})
+        mocker.get(f"{PLATFORM}/moved")
+        assert request(Client(config()), method).status_code == status
+
+    def test_a_redirect_to_another_host_is_a_fault(self, mocker: requests_mock.Mocker) -> None:
+        mocker.get(URL, [{"status_code": 302, "headers": {"Location": "https://status.example/"}}, {"text": "here"}])
+        assert request(Client(config())).text == "here"
+
+    def test_a_token_that_expires_while_it_waits_for_the_budget_is_not_sent(
+        self, mocker: requests_mock.Mocker, clock: Time
+    ) -> None:
+        mocker.get(URL)
+        client, now = used(calls_per_hour=1), clock.monotonic()
+        request(client)
+        untils = [now + 3600, now + 3606]
+        client.request(lambda: (requests.Request("GET", URL), untils.pop(0)), read, str)
+        assert untils == []
+        assert len(mocker.request_history) == 2
+        assert clock.slept == 3605
+
+    @pytest.mark.parametrize("limit", [None, 0, 5])
+    def test_calls_per_hour(self, mocker: requests_mock.Mocker, clock: Time, limit: int | None) -> None:
+        mocker.get(URL)
+        client = Client(config(**({} if limit is None else {"calls_per_hour": limit})))
+        for _ in range(6):
+            request(client)
+        assert clock.slept == (3605 if limit else 0)
+
+    def test_one_rate_limit_for_all(self, mocker: requests_mock.Mocker, waits: list[float]) -> None:
+        mocker.get(URL)
+        client = Client(config())
+        limited = requests.Response()
+        limited.headers["Retry-After"] = "30"
+        client._gate._close(limited, is_repeated=False)
+        request(client)
+        assert waits == [30]
 
 
 class TestDeadline:
-    def test_no_retry_goes_beyond_it(self, mocker: requests_mock.Mocker, clock: Time) -> None:
+    def test_no_wait_goes_beyond_it(self, mocker: requests_mock.Mocker, clock: Time) -> None:
         mocker.get(URL, status_code=500)
-        _, message = error(Client(config(__command={"deadline_seconds": 20})))
-        assert message == "Users: Status 500. Not enough time left to retry. Try again later."
-        assert clock.slept == 2 + 4 + 8
+        client = Client(config(__command={"seconds": 15}))
+        assert error(client) == ("transient_error", f"Users: Status 500. {TRY_LATER}")
+        assert clock.slept == 1 + 2 + 4 + 8
+
+    def test_a_rate_limit_says_so(self, mocker: requests_mock.Mocker) -> None:
+        mocker.get(URL, status_code=429)
+        _, message = error(Client(config(__command={"seconds": 20})))
+        assert message == (
+            f"Docebo's limit of about 1,000 requests per hour and IP address is used up (429). {TRY_LATER}"
+        )
+
+    def test_calls_per_hour_says_so(self, mocker: requests_mock.Mocker) -> None:
+        mocker.get(URL)
+        client = Client(config(__command={"seconds": 300}, calls_per_hour=2))
+        for _ in range(2):
+            request(client)
+        assert error(client)[1] == f"The 2 requests per hour that calls_per_hour allows are used up. {TRY_LATER}"
 
     @pytest.mark.parametrize(
         ("left", "timeout"), [(1000, (10, 60)), (20, (10, 20)), (4, (4, 4)), (0.2, (1, 1)), (-5, (1, 1))]
@@ -193,19 +270,10 @@ class TestDeadline:
         self, mocker: requests_mock.Mocker, clock: Time, left: float, timeout: tuple[float, float]
     ) -> None:
         mocker.get(URL)
-        client = Client(config(__command={"deadline_seconds": 1000}))
+        client = Client(config(__command={"seconds": 1000}))
         clock.sleep(1000 - left)
         request(client)
         assert mocker.last_request.timeout == pytest.approx(timeout)
-        assert CONNECT_TIMEOUT_SECONDS == 10
-
-    def test_a_page_that_does_not_come_in_time_fails(self, clock: Time) -> None:
-        client = Client(config(__command={"deadline_seconds": 5}))
-        clock.sleep(5.9)
-        stopped = threading.Event()
-        with pytest.raises(DoceboError, match=r"acme\.docebosaas\.com did not respond in time"):
-            client.page(URL, (), lambda _: stopped.wait(10), share=False)
-        stopped.set()
 
     @pytest.mark.parametrize("command", [None, "test_read", {}])
     def test_there_is_none_unless_a_command_sets_one(self, clock: Time, command: Any) -> None:
@@ -215,234 +283,131 @@ class TestDeadline:
         assert clock.slept == 10**6
 
     def test_the_command_says_which_streams_are_read(self) -> None:
-        assert Client(config(__command={"streams": ["users"]})).selected_streams == ["users"]
-
-
-class TestRedirects:
-    def test_are_followed_and_count_as_requests(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL, status_code=302, headers={"Location": "/moved"})
-        mocker.get(f"{PLATFORM}/moved", text="here")
-        client = Client(config(calls_per_hour=2))
-        assert request(client).text == "here"
-        assert clock.slept == 0
-        request(client)
-        assert clock.slept > 3000
-
-    @pytest.mark.parametrize(("number", "allowed"), [(5, True), (6, False)])
-    def test_five_at_most(self, mocker: requests_mock.Mocker, number: int, allowed: bool) -> None:
-        mocker.get(URL, status_code=302, headers={"Location": "/1"})
-        for step in range(1, number):
-            mocker.get(f"{PLATFORM}/{step}", status_code=302, headers={"Location": f"/{step + 1}"})
-        mocker.get(f"{PLATFORM}/{number}")
-        if allowed:
-            assert request(Client(config())).ok
-        else:
-            assert error(Client(config()))[0] == "config_error"
-
-    def test_a_circle_fails_with_the_name_of_the_stream(self, mocker: requests_mock.Mocker) -> None:
-        mocker.get(URL, status_code=302, headers={"Location": "/moved"})
-        mocker.get(f"{PLATFORM}/moved", status_code=302, headers={"Location": URL})
-        failure_type, message = error(Client(config()))
-        assert failure_type == "config_error"
-        assert message.startswith("Users: acme.docebosaas.com redirects in a circle")
-        assert len(mocker.request_history) <= 3
-
-    def test_a_retry_begins_at_the_first_address(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL, status_code=302, headers={"Location": "/moved"})
-        mocker.get(f"{PLATFORM}/moved", [{"status_code": 500}, {"status_code": 200}])
-        assert request(Client(config())).ok
-        assert [sent.path for sent in mocker.request_history] == ["/manage/v1/user", "/moved"] * 2
-
-
-class TestSending:
-    def test_dots_of_a_key_stay_quoted(self, mocker: requests_mock.Mocker) -> None:
-        mocker.get(requests_mock.ANY)
-        client = Client(config())
-        for path in ("a/%2E%2E/users", "a/%41/users"):
-            client.request(
-                lambda path=path: Attempt(requests.Request("GET", f"{PLATFORM}/{path}")),
-                judge,
-                lambda text: text,
-                *EIGHT,
-            )
-        assert [sent.url.split("/", 3)[3] for sent in mocker.request_history] == ["a/%2E%2E/users", "a/A/users"]
-
-    def test_a_token_that_expires_while_it_waits_for_the_budget_is_not_sent(
-        self, mocker: requests_mock.Mocker, clock: Time
-    ) -> None:
-        mocker.get(URL)
-        client = Client(config(calls_per_hour=2))
-        current = [False, True]
-        request(client, is_current=lambda: current.pop(0))
-        request(client)
-        assert len(mocker.request_history) == 2
-        assert clock.slept == 0  # what was not sent was given back
-
-    def test_one_request_an_hour_is_sent_whatever_its_token(self, mocker: requests_mock.Mocker) -> None:
-        mocker.get(URL)
-        assert request(Client(config(calls_per_hour=1)), is_current=lambda: False).ok
-
-    def test_only_a_get_opens_the_rate_limit(self, mocker: requests_mock.Mocker, clock: Time) -> None:
-        mocker.get(URL)
-        mocker.post(URL)
-        client = Client(config())
-        client._gate._close(requests.Response(), probed=False)
-        request(client, method="POST")
-        assert client._gate._limited_since is not None
-        request(client)
-        assert client._gate._limited_since is None
+        assert Client(config(__command={"streams": {"users": []}})).selected_streams == {"users": []}
 
 
 class TestPages:
-    def test_is_fetched_once_and_used_once(self) -> None:
-        client, fetched = Client(config()), []
-        for _ in range(2):
-            assert client.page("1", (), lambda url: fetched.append(url) or url, share=False) == "1"
+    @pytest.fixture
+    def fetched(self) -> list[str]:
+        """What was fetched, in this order."""
+        return []
+
+    @pytest.fixture
+    def fetch(self, fetched: list[str]) -> Callable[[str], str]:
+        """Fetches a page: its URL, and how often any was fetched."""
+        lock = threading.Lock()
+
+        def fetch(url: str) -> str:
+            with lock:
+                fetched.append(url)
+                return f"{url} as {len(fetched)}"
+
+        return fetch
+
+    @pytest.mark.parametrize("share", [True, False])
+    def test_only_a_shared_one_is_kept(self, fetch: Callable[[str], str], share: bool) -> None:
+        client = Client(config())
+        assert client.page("1", lambda: fetch("1"), share).result() == "1 as 1"
+        assert client.page("1", lambda: fetch("1"), share).result() == f"1 as {1 if share else 2}"
+
+    def test_it_is_fetched_by_a_thread_of_the_client(self) -> None:
+        assert Client(config()).page("1", threading.current_thread).result() is not threading.current_thread()
+
+    def test_a_prefetched_one_is_used_once(self, fetch: Callable[[str], str], fetched: list[str]) -> None:
+        client = Client(config(num_workers=1))
+        client.prefetch(["1"], fetch)
+        client.prefetch(["1"], fetch)
+        assert [client.page("1", lambda: fetch("1")).result() for _ in range(2)] == ["1 as 1", "1 as 2"]
         assert fetched == ["1", "1"]
 
-    def test_shared_pages_are_fetched_once(self) -> None:
-        client, fetched = Client(config()), []
+    def test_a_prefetched_one_is_shared(self, fetch: Callable[[str], str], fetched: list[str]) -> None:
+        client = Client(config())
+        client.prefetch(["1"], fetch)
         for _ in range(2):
-            assert client.page("1", ("2",), lambda url: fetched.append(url) or url, share=True) == "1"
-        assert client.page("2", (), lambda url: "another", share=True) == "2"
-        assert sorted(fetched) == ["1", "2"]
+            assert client.page("1", lambda: fetch("1"), share=True).result() == "1 as 1"
+        client.prefetch(["1"], fetch)
+        assert client._prefetched == {}
+        assert fetched == ["1"]
 
-    def test_following_pages_are_fetched_meanwhile(self) -> None:
-        client, fetched = Client(config()), []
-        client.page("1", ("2", "3"), lambda url: fetched.append(url) or url, share=False)
-        assert client.page("2", ("3",), lambda url: "late", share=False) == "2"
-        assert client.page("3", (), lambda url: "late", share=False) == "3"
-        assert sorted(fetched) == ["1", "2", "3"]
+    def test_again_fetches_it_anew_for_all(self, fetch: Callable[[str], str]) -> None:
+        client = Client(config())
+        client.page("1", lambda: fetch("1"), share=True)
+        assert client.page("1", lambda: fetch("1"), share=True, again=True).result() == "1 as 2"
+        assert client.page("1", lambda: fetch("1"), share=True).result() == "1 as 2"
 
-    def test_no_more_wait_than_there_are_workers(self) -> None:
-        client, fetched = Client(config()), []
-        client.page("1", [str(number) for number in range(2, 30)], lambda url: fetched.append(url) or url, share=False)
-        assert len(client._prefetched) == 3
-        client.page("2", [str(number) for number in range(3, 30)], lambda url: fetched.append(url) or url, share=False)
+    @pytest.mark.xfail(strict=True, reason="a list that is read again prefetches its pages, and drops them")
+    def test_again_uses_what_was_prefetched_for_that(self, fetch: Callable[[str], str], fetched: list[str]) -> None:
+        client = Client(config())
+        client.prefetch(["1"], fetch)
+        client.page("1", lambda: fetch("1"), again=True).result()
+        assert fetched == ["1"]
+
+    def test_no_more_wait_than_there_are_workers(self, fetch: Callable[[str], str]) -> None:
+        client = Client(config(num_workers=3))
+        client.prefetch(["2", "3", "4", "5"], fetch)
+        assert list(client._prefetched) == ["2", "3", "4"]
+        client.page("2", lambda: "late")
+        client.prefetch(["3", "4", "5", "6"], fetch)
         assert list(client._prefetched) == ["3", "4", "5"]
 
     def test_as_many_at_a_time_as_there_are_workers(self) -> None:
-        client, running, most = Client(config()), [], []
-
-        def fetch(url: str) -> str:
-            running.append(url)
-            most.append(len(running))
-            time.sleep(0.05)
-            running.remove(url)
-            return url
-
-        client.page("1", ("2", "3", "4"), fetch, share=False)
-        for url in ("2", "3", "4"):
-            client.page(url, (), fetch, share=False)
-        assert max(most) == client.workers == 3
-
-    def test_a_page_of_no_use_is_fetched_again(self) -> None:
-        client = Client(config())
-        useless = client.page("1", (), lambda _: object(), share=True)
-        other = client.page("1", (), lambda _: object(), share=True, instead_of=useless)
-        assert other is not useless
-        assert client.page("1", (), lambda _: object(), share=True, instead_of=useless) is other
-        assert client.page("1", (), lambda _: object(), share=True) is other
+        client, together = Client(config(num_workers=3)), threading.Barrier(3, timeout=10)
+        pages = [client.page(url, together.wait) for url in "123"]
+        assert sorted(page.result() for page in pages) == [0, 1, 2]
+        assert client.workers == client._executor._max_workers == 3
 
     def test_an_error_reaches_everyone_who_needs_the_page(self) -> None:
         client = Client(config())
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
-                client.page("1", (), lambda _: 1 / 0, share=True)
+                client.page("1", lambda: 1 / 0, share=True).result()
 
-    def test_what_is_discarded_is_fetched_anew(self) -> None:
-        client = Client(config())
-        client.page("1", ("2", "3"), lambda url: "early", share=False)
+    def test_what_is_discarded_is_fetched_anew(self, fetch: Callable[[str], str]) -> None:
+        client = Client(config(num_workers=2))
+        client.prefetch(["2", "3"], lambda _: "early")
         client.discard(["2", "4"])
         assert list(client._prefetched) == ["3"]
-        assert client.page("2", (), lambda url: "late", share=False) == "late"
-        assert client.page("3", (), lambda url: "late", share=False) == "early"
+        assert client.page("2", lambda: "late").result() == "late"
+        assert client.page("3", lambda: "late").result() == "early"
 
-    def test_what_is_discarded_before_its_turn_is_never_fetched(self) -> None:
-        client, fetched, started = Client(config(num_workers=1)), [], threading.Event()
-
-        def fetch(url: str) -> str:
-            started.wait(5)
-            fetched.append(url)
-            return url
-
-        thread = threading.Thread(target=client.page, args=("1", ("2",), fetch, False))
-        thread.start()
-        while not client._prefetched:
-            time.sleep(0.01)
+    def test_what_is_discarded_before_its_turn_is_never_fetched(
+        self, fetch: Callable[[str], str], fetched: list[str]
+    ) -> None:
+        client, free = Client(config(num_workers=1)), threading.Event()
+        first = client.page("1", lambda: free.wait(10))
+        client.prefetch(["2"], fetch)
         client.discard(["2"])
-        started.set()
-        thread.join(5)
-        client.page("3", (), fetch, share=False)
-        assert fetched == ["1", "3"]
-
-    def test_close_ends_every_wait(self) -> None:
-        client, stopped, errors = Client(config()), threading.Event(), []
-
-        def wait() -> None:
-            with pytest.raises(DoceboError, match="abandoned"):
-                client.page("1", (), lambda _: stopped.wait(10), share=False)
-            errors.append(None)
-
-        thread = threading.Thread(target=wait)
-        thread.start()
-        while not client._pending:
-            time.sleep(0.01)
-        client.close()
-        thread.join(5)
-        stopped.set()
-        assert len(errors) == 1
-
-    def test_finished_pages_are_not_pending(self) -> None:
-        client = Client(config())
-        client.page("1", (), lambda url: url, share=True)
-        for _ in range(100):
-            if not client._pending:
-                break
-            time.sleep(0.01)
-        assert not client._pending
-        client.close()
-        assert client._shared["1"].result() == "1"
-
-    def test_no_thread_keeps_the_process_alive(self) -> None:
-        assert Client(config()).page("1", (), lambda _: threading.current_thread().daemon, share=False) is True
+        free.set()
+        assert first.result()
+        client.page("3", lambda: fetch("3")).result()
+        assert fetched == ["3"]
 
     def test_its_threads_end_with_it(self) -> None:
         others = set(threading.enumerate())
         client = Client(config(num_workers=3))
-        client.page("1", (), partial(lambda _, url: url, client), share=True)
-        with pytest.raises(ZeroDivisionError):
-            client.page("2", (), lambda _: 1 / 0, share=False)
+        client.page("1", lambda: None, share=True).result()
         threads = set(threading.enumerate()) - others
-        assert len(threads) == 3
+        assert threads
         del client
         gc.collect()
         for thread in threads:
             thread.join(5)
         assert not any(thread.is_alive() for thread in threads)
 
-    def test_no_page_is_requested_afterwards(self) -> None:
-        client = Client(config())
-        client.close()
-        with pytest.raises(DoceboError, match=r"^The read was abandoned\.$"):
-            client.page("1", (), lambda url: url, share=True)
-
 
 class TestSync:
     """What belongs to one sync, and to no other."""
 
-    def test_equal_configurations_have_one_client(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_equal_configurations_have_one_client(self) -> None:
         used = config()
         first = Client.of(used)
         assert Client.of({**used}) is first
         assert Client.of(dict(reversed(used.items()))) is first
         assert Client.of({**used, "id": "another"}) is not first
-        monkeypatch.setenv("REQUEST_CACHE_PATH", "/another/command")
-        assert Client.of(used) is not first
 
     def test_ends_with_its_last_user(self) -> None:
         client = Client.of(config())
-        client.page("1", (), lambda url: url, share=False)
+        client.page("1", lambda: None).result()
         reference = ref(client)
         del client
         gc.collect()
@@ -462,35 +427,8 @@ class TestSync:
             ("WARNING", "Odd: b"),
         ]
 
-    @pytest.mark.parametrize(("calls_per_hour", "limit"), [({}, 0), ({"calls_per_hour": 5}, 5)])
-    def test_calls_per_hour(self, calls_per_hour: Mapping[str, int], limit: int) -> None:
-        assert Client(config(**calls_per_hour))._budget.requests_per_hour == limit
-
-
-class TestBodyStore:
-    def test_gives_what_was_put(self) -> None:
-        store = BodyStore()
-        places = [store.put(body) for body in (b"one", b"", b"three")]
-        assert [store.get(place) for place in reversed(places)] == [b"three", b"", b"one"]
-        assert store.get(store.put(b"four")) == b"four"
-
-    @pytest.mark.parametrize(("size", "in_file"), [(8_000_000, False), (8_000_001, True)])
-    def test_goes_to_a_file_beyond_32_megabytes(self, size: int, in_file: bool) -> None:
-        store = BodyStore()
-        store.put(b"x" * size)
-        assert store._file._rolled == in_file
-
-    def test_without_room_for_a_file_a_body_stays_in_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        store = BodyStore()
-        kept = store.put(b"before")
-
-        def fail(_: bytes) -> int:
-            raise OSError(28, "No space left on device")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(store._file, "write", fail, raising=False)
-            place = store.put(b"body")
-        assert place == b"body"
-        assert store.get(place) == b"body"
-        assert store.get(kept) == b"before"
-        assert store.get(store.put(b"after")) == b"after"
+    def test_secrets_are_masked_again_for_each_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        masked: list[Mapping[str, Any]] = []
+        monkeypatch.setattr(client_module, "mask", lambda: masked.append({}))
+        Client(config())
+        assert masked

@@ -1,31 +1,40 @@
-"""How far a stream has come: when parents that are gone or cannot be read fail it, and with which message."""
-
-import time
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Lock
+"""How far a stream has come: when parents that cannot be read fail it, and with which message."""
 
 import pytest
+from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError
-from source_docebo.progress import FEW_PARENTS, SAME_FAILURES, StreamProgress, parent_keys
+from source_docebo.errors import DoceboError, RequestError
+from source_docebo.progress import StreamProgress, parent_keys
 from unit_tests.builders import ConfigBuilder
 
 
 def progress(found: int, succeeded: bool = True) -> StreamProgress:
-    """Of a stream that has found so many parents, and had a response for one of them or not."""
+    """Of a stream that has found so many parents, and was served a request or not."""
     made = StreamProgress("members")
-    for _ in range(found):
-        made.parent_found()
+    for key in range(found):
+        made.parent_found(key)
     made.succeeded = succeeded
     return made
 
 
-def finish(made: StreamProgress, read: int) -> None:
-    """All parents are found, and these are read."""
+def unreadable(made: StreamProgress, *keys: int, status: int | None = 404) -> None:
+    """The requests for these parents have failed."""
+    failure_type = FailureType.transient_error if status is None else FailureType.config_error
+    for key in keys:
+        made.parent_unreadable(f"GET /{key}", RequestError(f"Stream members: No (GET /{key})", failure_type, status))
+
+
+def failure(made: StreamProgress, found: int) -> tuple[str, str] | None:
+    """The failure type and the message at the end of the stream; None if it succeeds."""
     made.all_parents_found()
-    made.parents_read(read)
+    made.parents_read(range(found - 1))
+    try:
+        made.parents_read([found - 1])
+    except DoceboError as error:
+        return error.failure_type.value, str(error)
+    return None
 
 
 def test_is_one_for_all_components_of_a_stream() -> None:
@@ -33,146 +42,109 @@ def test_is_one_for_all_components_of_a_stream() -> None:
     members = StreamProgress.of(client, "members")
     assert StreamProgress.of(client, "members") is members
     assert StreamProgress.of(client, "users") is not members
+    members.parent_found(0)
+    unreadable(members, 0)
+    assert "Stream members: 1 of 1 parents" in str(failure(members, 1))
 
 
-class TestFirstRequest:
-    def test_until_one_succeeds_requests_are_sent_one_at_a_time(self) -> None:
-        made, under_way, most, lock = StreamProgress("members"), 0, 0, Lock()
-
-        def send() -> None:
-            nonlocal under_way, most
-            with lock:
-                under_way += 1
-                most = max(most, under_way)
-            time.sleep(0.005)
-            with lock:
-                under_way -= 1
-
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: made.request(send), range(8)))
-        assert most == 1
-
-    def test_then_the_others_follow_together(self) -> None:
-        made, together = StreamProgress("members"), Barrier(8, timeout=10)
-
-        def send() -> None:
-            if made.succeeded:
-                together.wait()
-            made.succeeded = True
-
-        with ThreadPoolExecutor(9) as pool:
-            list(pool.map(lambda _: made.request(send), range(9)))
-        assert not together.broken
-
-
-class TestGone:
-    @pytest.mark.parametrize(("found", "gone"), [(10, 3), (79, 3), (80, 4), (100, 5), (119, 5)])
-    def test_a_few_are_skipped(self, caplog: pytest.LogCaptureFixture, found: int, gone: int) -> None:
-        made = progress(found)
-        for number in range(gone):
-            made.parent_skipped(f"GET /{number}", "It may have been deleted.", gone=True)
-        finish(made, found)
-        assert [record.getMessage() for record in caplog.records] == [
-            f"Stream members: It may have been deleted. Skipped: GET /{number}" for number in range(gone)
-        ]
-
-    @pytest.mark.parametrize(("found", "gone"), [(10, 4), (79, 4), (80, 5), (100, 6)])
-    def test_more_fail_the_stream_after_the_others_were_read(self, found: int, gone: int) -> None:
-        made = progress(found)
-        for number in range(gone):
-            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
-        made.all_parents_found()
-        made.parents_read(found - 1)
-        with pytest.raises(DoceboError, match=f"returned 404 for {gone} of {found} parents") as raised:
-            made.parents_read(1)
-        assert raised.value.failure_type.value == "transient_error"
-        assert str(raised.value).startswith("Stream members: ")
-
-    def test_all_of_them_mean_that_the_platform_does_not_serve_it(self) -> None:
-        made = progress(100, succeeded=False)
-        for number in range(5):
-            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
-        with pytest.raises(DoceboError, match="this platform does not serve it") as raised:
-            made.parent_skipped("GET /5", "Gone.", gone=True)
-        assert raised.value.failure_type.value == "config_error"
-        assert "(GET /0, GET /1, GET /2, GET /3, GET /4, ..)" in str(raised.value)
-
-    @pytest.mark.parametrize("found", [1, 3])
-    def test_all_of_few_too(self, found: int) -> None:
-        made = progress(found, succeeded=False)
-        for number in range(found):
-            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
-        with pytest.raises(DoceboError, match="does not serve it"):
-            finish(made, found)
-
-    def test_many_do_not_fail_it_at_once_when_another_was_read(self) -> None:
-        made = progress(10)
-        for number in range(9):
-            made.parent_skipped(f"GET /{number}", "Gone.", gone=True)
-
-    def test_the_constant(self) -> None:
-        assert FEW_PARENTS == 3
+def test_nothing_has_happened_yet() -> None:
+    made = StreamProgress("members")
+    assert (made.failed, made.succeeded) == (False, False)
 
 
 class TestUnreadable:
-    def test_one_fails_the_stream_after_the_others_were_read(self) -> None:
-        made = progress(10)
-        made.parent_skipped("GET /4", "No permission.", gone=False)
-        made.all_parents_found()
-        made.parents_read(9)
-        with pytest.raises(DoceboError) as raised:
-            made.parents_read(1)
-        assert str(raised.value) == "Stream members: 1 of 10 parents could not be read. No permission. (GET /4)"
-        assert raised.value.failure_type.value == "config_error"
+    def test_is_skipped_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        unreadable(progress(10), 4)
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", "Stream members: No (GET /4) Its parent is skipped.")
+        ]
 
-    def test_three_are_enough_when_none_was_read(self) -> None:
-        assert SAME_FAILURES == 3
+    @pytest.mark.parametrize(("status", "failure_type"), [(403, "config_error"), (None, "transient_error")])
+    def test_fails_the_stream_after_the_others_were_read(self, status: int | None, failure_type: str) -> None:
+        made = progress(10)
+        unreadable(made, 4, status=status)
+        assert failure(made, 10) == (
+            failure_type,
+            "Stream members: 1 of 10 parents could not be read: GET /4. No (GET /4)",
+        )
+
+    @pytest.mark.parametrize(("count", "names"), [(5, "GET /4. "), (6, "GET /4, ... ")])
+    def test_five_are_named(self, count: int, names: str) -> None:
+        made = progress(10)
+        unreadable(made, *range(count), status=403)
+        _, message = failure(made, 10) or ("", "")
+        assert f"{count} of 10 parents could not be read: GET /0, GET /1, GET /2, GET /3, {names}" in message
+
+    def test_a_deleted_one_is_not_among_those_that_fail_the_stream(self) -> None:
+        made = progress(10)
+        unreadable(made, 1, status=404)
+        unreadable(made, 2, status=403)
+        _, message = failure(made, 10) or ("", "")
+        assert "1 of 10 parents could not be read: GET /2. No (GET /2)" in message
+
+
+class TestDeleted:
+    @pytest.mark.parametrize(("found", "gone"), [(2, 1), (10, 5), (11, 5), (100, 50)])
+    def test_half_of_the_parents_fail_nothing(self, found: int, gone: int) -> None:
+        made = progress(found)
+        unreadable(made, *range(gone))
+        assert failure(made, found) is None
+
+    @pytest.mark.parametrize(("found", "gone"), [(1, 1), (10, 6), (11, 6), (100, 51)])
+    def test_most_of_them_fail_the_stream(self, found: int, gone: int) -> None:
+        made = progress(found)
+        unreadable(made, *range(gone))
+        failure_type, message = failure(made, found) or ("", "")
+        assert failure_type == "config_error"
+        assert f"{gone} of {found} parents could not be read: GET /0" in message
+
+    def test_few_of_which_none_was_read_fail_it_too(self) -> None:
         made = progress(10, succeeded=False)
-        made.parent_skipped("GET /0", "No permission.", gone=False)
-        made.parent_skipped("GET /1", "No permission.", gone=False)
-        with pytest.raises(DoceboError) as raised:
-            made.parent_skipped("GET /2", "No permission.", gone=False)
-        assert str(raised.value) == "Stream members: No permission. (GET /2 and others)"
-        assert raised.value.failure_type.value == "config_error"
+        unreadable(made, *range(5))
+        assert failure(made, 10) is not None
 
-    def test_five_are_named(self, caplog: pytest.LogCaptureFixture) -> None:
-        made = progress(10)
-        for number in range(6):
-            made.parent_skipped(f"GET /{number}", "No permission.", gone=False)
-        assert caplog.records[0].getMessage() == "Stream members: No permission. Skipped: GET /0"
-        with pytest.raises(DoceboError, match=r"\(GET /0, GET /1, GET /2, GET /3, GET /4, \.\.\)$"):
-            finish(made, 10)
 
-    def test_exactly_five_are_all(self) -> None:
-        made = progress(10)
-        for number in range(5):
-            made.parent_skipped(f"GET /{number}", "No permission.", gone=False)
-        with pytest.raises(DoceboError, match=r"GET /4\)$"):
-            finish(made, 10)
+class TestFirst:
+    @pytest.mark.parametrize("status", [404, 403, None])
+    def test_ten_fail_the_stream_at_once(self, status: int | None) -> None:
+        made = progress(100, succeeded=False)
+        unreadable(made, *range(9), status=status)
+        with pytest.raises(DoceboError, match=r"^Stream members: 10 of 100 parents could not be read: GET /0, "):
+            unreadable(made, 9, status=status)
+
+    def test_unless_another_was_read(self) -> None:
+        made = progress(100)
+        unreadable(made, *range(99))
 
 
 class TestEnd:
     def test_is_only_reached_when_all_parents_are_found(self) -> None:
-        made = progress(1, succeeded=False)
-        made.parent_skipped("GET /0", "Gone.", gone=True)
-        made.parents_read(1)
-        with pytest.raises(DoceboError, match="does not serve it"):
+        made = progress(1)
+        unreadable(made, 0)
+        made.parents_read([0])
+        with pytest.raises(DoceboError, match="1 of 1 parents"):
             made.all_parents_found()
 
-    def test_without_parents_nothing_fails(self) -> None:
-        finish(progress(0, succeeded=False), 0)
-
-    def test_the_first_failure_counts(self) -> None:
+    def test_is_only_reached_when_all_of_them_are_read(self) -> None:
         made = progress(2)
-        assert not made.failed
+        unreadable(made, 0, status=403)
+        made.all_parents_found()
+        for _ in range(2):
+            made.parents_read([0])
+        with pytest.raises(DoceboError, match="1 of 2 parents"):
+            made.parents_read(["1"])
+
+    def test_without_parents_nothing_fails(self) -> None:
+        progress(0, succeeded=False).all_parents_found()
+
+    def test_without_an_unreadable_one_nothing_fails(self) -> None:
+        assert failure(progress(2), 2) is None
+
+    def test_only_the_first_failure_counts(self) -> None:
+        made = progress(2)
         assert made.fail()
         assert made.failed
         assert not made.fail()
-
-    def test_every_failure_of_a_stream_without_parents_counts(self) -> None:
-        made = progress(0)
-        assert made.fail()
-        assert made.fail()
 
 
 @pytest.mark.parametrize(
