@@ -70,6 +70,7 @@ class Client:
         self.workers = int(config["num_workers"])
         # The fields of each selected stream, by the catalog of a read; None where there is none.
         self.selected_streams: Mapping[str, list[str]] | None = command.get("streams")
+        self.incremental_streams: list[str] = command.get("incremental", [])
         self.accepted = False  # a request was served: base_url and the settings of the network are right
         self.max_unreadable_parents = int(config.get("max_unreadable_parents") or 0)
         self.requests_sent: Counter[str] = Counter()  # by stream; those for access tokens under ""

@@ -70,8 +70,8 @@ class TestUnreadable:
         unreadable(made, 4, status=status)
         assert failure(made, 10) == (
             failure_type,
-            "Stream members: 1 of 10 parents could not be read: GET /4. No (GET /4) To accept that so many are missing, "
-            "raise max_unreadable_parents.",
+            "Stream members: 1 of 10 parents could not be read: GET /4. No (GET /4) To accept that so many are "
+            "missing, raise max_unreadable_parents.",
         )
 
     @pytest.mark.parametrize(("count", "names"), [(5, "GET /4. "), (6, "GET /4, ... ")])
