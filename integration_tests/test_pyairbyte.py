@@ -1,4 +1,4 @@
-"""The PyAirbyte example: a table for each stream in DuckDB, views, three answers and a chart."""
+"""The PyAirbyte example: a table for each stream in DuckDB, the models of dbt/, three answers and a chart."""
 
 import json
 import os
@@ -7,11 +7,13 @@ import subprocess
 import sys
 import zlib
 from collections import Counter
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from integration_tests import example
+from integration_tests import example, marts
 from integration_tests.sandbox import MANIFEST_STREAMS, Sandbox, Tenant
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "pyairbyte_duckdb.py"
@@ -50,10 +52,10 @@ def counts(directory: Path) -> dict[str, int]:
     database = directory / "docebo.duckdb"
     tables = [
         name
-        for (name,) in example.query(database, "select table_name from duckdb_tables()")
+        for (name,) in example.query(database, "select table_name from duckdb_tables() where schema_name = 'raw'")
         if not name.startswith("_")
     ]
-    each = [f"select '{name}', count(*) from {name}" for name in tables]
+    each = [f"select '{name}', count(*) from raw.{name}" for name in tables]
     return dict(example.query(database, " union all ".join(each)))
 
 
@@ -68,17 +70,18 @@ def answers(printed: str) -> list[list[list[str]]]:
 
 
 def test_every_record_is_in_the_database_and_the_questions_are_answered(tmp_path: Path) -> None:
-    tenant = Tenant(seed=61, courses=40, users=200, groups=6)
+    tenant = Tenant(seed=61, courses=40, users=200, groups=6, branches=20)
     done = run(tenant, tmp_path)
     assert done.returncode == 0, done.stderr
     assert counts(tmp_path) == {stream: tenant.count([stream]) for stream in MANIFEST_STREAMS}
 
     completion, expiring, absent = answers(done.stdout)
-    expected = completion_by_branch(tenant)
-    assert len(completion) == min(10, len(expected))
-    for branch, enrolled, completed, *_ in completion:
-        assert (int(enrolled), int(completed)) == expected[branch]
-    assert [int(row[1]) for row in completion] == sorted((both[0] for both in expected.values()), reverse=True)[:10]
+    shown = [[branch, *map(int, numbers)] for branch, *numbers, _ in completion]
+    assert shown == completion_by_branch(tenant)
+    assert shown[-1][0] == "(no branch)"
+    assert shown[-2][0] == "(all other branches)"
+    assert sum(row[1] for row in shown) == tenant.count(["course_enrollments"])
+    assert all(sum(statuses) == enrollments for _, enrollments, *statuses in shown)
     assert expiring
     assert absent
     usernames = {user["username"] for user in tenant.emitted("users")}
@@ -92,19 +95,19 @@ def test_every_record_is_in_the_database_and_the_questions_are_answered(tmp_path
 
 
 def assert_additional_fields_are_columns(tenant: Tenant, database: Path) -> None:
-    """Each additional field is a column with its values, and one under its title in the view; joins need no cast."""
+    """Each additional field is a column with its values, and one under its title in the models; joins need no cast."""
     users = {user["user_id"]: user for user in tenant.emitted("users")}
     fields = sorted(name for name in next(iter(users.values())) if name.startswith("field_"))
     assert len(fields) > 2
-    rows = example.query(database, f"select user_id, {', '.join(fields)} from users")
+    rows = example.query(database, f"select user_id, {', '.join(fields)} from raw.users")
     assert {row[0]: row[1:] for row in rows} == {key: [user[name] for name in fields] for key, user in users.items()}
-    titles = {f"field_{field['id']}": field["title"] for field in tenant.emitted("user_fields")}
-    quoted = ", ".join('"' + titles[name].replace('"', '""') + '"' for name in fields)
-    assert sorted(example.query(database, f"select user_id, {quoted} from users_view")) == sorted(rows)
+    titled = example.query(database, "select user_id, department, cost_center, hire_date from docebo__users")
+    values = {key: [user[f"field_{number}"] for number in (1, 2, 3)] for key, user in users.items()}
+    assert {row[0]: row[1:] for row in titled} == values
     (joined,) = example.query(
         database,
-        "select count(*), (select count(*) from group_members join users using (user_id)) "
-        "from course_enrollments join users using (user_id)",
+        "select count(*), (select count(*) from raw.group_members join raw.users using (user_id)) "
+        "from raw.course_enrollments join raw.users using (user_id)",
     )
     assert joined == [tenant.count(["course_enrollments"]), tenant.count(["group_members"])]
 
@@ -126,27 +129,20 @@ def test_wrong_credentials_are_reported_in_one_line(tmp_path: Path) -> None:
     assert "not-the-secret" not in done.stdout + done.stderr
 
 
-def completion_by_branch(tenant: Tenant) -> dict[str, tuple[int, int]]:
-    """For each branch, by its path, how many enrollments its members have, and how many of them are completed."""
-    branches = tenant.emitted("branches")
-    paths = {
-        branch["id"]: " / ".join(
-            above["title"]
-            for above in sorted(branches, key=lambda one: int(one["iLeft"]))
-            if above["iLeft"] <= branch["iLeft"] and above["iRight"] >= branch["iRight"]
-        )
-        for branch in branches
-    }
-    places: dict[int, list[str]] = {}
-    for member in tenant.emitted("branch_members"):
-        places.setdefault(member["user_id"], []).append(paths[member["branch_id"]])
-    enrolled: Counter[str] = Counter()
-    completed: Counter[str] = Counter()
-    for enrollment in tenant.emitted("course_enrollments"):
-        for path in places.get(enrollment["user_id"], ()):
-            enrolled[path] += 1
-            completed[path] += enrollment["enrollment_status"] == "completed"
-    return {path: (number, completed[path]) for path, number in enrolled.items()}
+def completion_by_branch(tenant: Tenant) -> list[list[Any]]:
+    """The first answer: for each branch its enrollments, and how many of them have each status."""
+    rows = marts.enrollments(tenant, datetime.now(timezone.utc).replace(tzinfo=None))
+    sizes = Counter(row["branch_path"] for row in rows)
+    without = sizes.pop(None, 0)
+    largest = sorted(sizes, key=lambda path: (-sizes[path], path))[:10]
+    bars = [*largest, *(["(all other branches)"] if len(sizes) > 10 else []), *(["(no branch)"] if without else [])]
+    found: dict[str, Counter[str]] = {bar: Counter() for bar in bars}
+    for row in rows:
+        path = row["branch_path"]
+        bar = "(no branch)" if path is None else path if path in largest else "(all other branches)"
+        found[bar][row["enrollment_status"]] += 1
+    statuses = ("completed", "in_progress", "not_started", "enrolled", "waiting")
+    return [[bar, counted.total(), *(counted[status] for status in statuses)] for bar, counted in found.items()]
 
 
 def assert_is_a_chart(png: bytes) -> None:

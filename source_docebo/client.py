@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -69,10 +70,15 @@ class Client:
         self.workers = int(config["num_workers"])
         # The fields of each selected stream, by the catalog of a read; None where there is none.
         self.selected_streams: Mapping[str, list[str]] | None = command.get("streams")
+        self.incremental_streams: list[str] = command.get("incremental", [])
         self.accepted = False  # a request was served: base_url and the settings of the network are right
+        self.max_unreadable_parents = int(config.get("max_unreadable_parents") or 0)
+        self.requests_sent: Counter[str] = Counter()  # by stream; those for access tokens under ""
+        self.retries = self.warnings = 0
+        self.seconds_limited = 0.0  # by Docebo's rate limit and calls_per_hour
         self._deadline = time.monotonic() + float(command.get("seconds", "inf"))
-        self._gate = RateLimitGate(self._wait)
-        self._budget = HourlyBudget(int(config.get("calls_per_hour") or 0), self._wait)
+        self._gate = RateLimitGate(self._wait_for_limit)
+        self._budget = HourlyBudget(int(config.get("calls_per_hour") or 0), self._wait_for_limit)
         self._lock = Lock()
         self._common: dict[str | tuple[str, ...], Any] = {}
         self._shared: dict[str, Future[Any]] = {}
@@ -93,16 +99,21 @@ class Client:
 
     def warn_once(self, key: tuple[str, ...], message: str) -> None:
         """Logs a warning, unless one with this key was logged in this sync."""
-        self.common(key, partial(logger.warning, message))
+        self.common(key, partial(self.warn, message))
+
+    def warn(self, message: str) -> None:
+        """Logs a warning."""
+        self.warnings += 1
+        logger.warning(message)
 
     def page(self, url: str, fetch: Callable[[], Any], share: bool = False, again: bool = False) -> "Future[Any]":
         """
         The page that was prefetched, or else what `fetch` returns. A shared one is kept until the sync ends, for all
-        that ask for it; `again` fetches it anew.
+        that ask for it, unless they ask `again`.
         """
         with self._lock:
-            future = self._prefetched.pop(url, None) or self._shared.get(url)
-            if future is None or again:
+            future = self._prefetched.pop(url, None) or (None if again else self._shared.get(url))
+            if future is None:
                 future = self._executor.submit(fetch)
             if share:
                 self._shared[url] = future
@@ -123,19 +134,21 @@ class Client:
 
     def request(
         self,
+        stream: str,
         prepare: Callable[[], tuple[requests.Request, float]],
         read: Callable[[requests.Response], _Result],
         describe: Callable[[str], str],
         max_tries: int = MAX_TRIES,
         problem: str = "",
+        is_file: bool = False,
     ) -> _Result:
         """
         Sends the request that `prepare` returns, and returns what `read` makes of the response. Both are called again
         while there is no response or `read` raises RetryError. Raises RequestError after the last try, and whatever
-        else they raise; `describe` says which request the message is about.
+        else they raise; `describe` says which request the message is about, `stream` for which one it counts.
 
         `prepare` also returns until when, by the monotonic clock, its request may be sent: a token expires. `problem`
-        is that of a response which came before: it counts as the first try.
+        is that of a response which came before: it counts as the first try. The body of a file is left to `read`.
         """
         tries, retry_after, failure_type = 0, 0.0, FailureType.transient_error
         while True:
@@ -145,11 +158,13 @@ class Client:
                     raise RequestError(f"{problem} Tried {tries} times. {TRY_LATER}", failure_type)
                 pause = max(retry_after, backoff_seconds(tries - 1))
                 logger.info("%s Retrying in %.1f seconds.", problem, pause)
-                self._wait(pause, problem)
+                self.retries += 1
+                self.wait(pause, problem)
             request, until = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
-                response = self._gate.send(partial(self._send, request, until))
+                send = partial(self._send, stream, request, until, is_file)
+                response = self._gate.send(send, shows_end=bool(stream))
                 retry_after = retry_after_seconds(response)
                 result = read(response)
                 self.accepted = True
@@ -163,15 +178,22 @@ class Client:
                     raise config_error(describe(wrong)) from None
                 problem = f"{host(request.url)} did not respond: {connection_problem(error)}. Check base_url."
 
-    def _send(self, request: requests.Request, until: float) -> requests.Response:
+    def _send(self, stream: str, request: requests.Request, until: float, is_file: bool) -> requests.Response:
         if not self._budget.take(until):
             raise RetryError
+        with self._lock:
+            self.requests_sent[stream] += 1
         remaining = max(1.0, self._deadline - time.monotonic())
         timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), min(READ_TIMEOUT_SECONDS, remaining))
-        follows = request.method == "GET"
-        return self._session.send(request.prepare(), timeout=timeout, allow_redirects=follows, **self._settings)
+        settings = {**self._settings, "allow_redirects": request.method == "GET", "stream": is_file}
+        return self._session.send(request.prepare(), timeout=timeout, **settings)
 
-    def _wait(self, seconds: float, problem: str) -> None:
+    def _wait_for_limit(self, seconds: float, problem: str) -> None:
+        self.seconds_limited += seconds
+        self.wait(seconds, problem)
+
+    def wait(self, seconds: float, problem: str) -> None:
+        """Waits. Raises DoceboError with the problem if the command has less time than that."""
         if time.monotonic() + seconds > self._deadline:
             raise transient_error(f"{problem} {TRY_LATER}")
         time.sleep(seconds)

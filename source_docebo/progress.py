@@ -7,7 +7,8 @@ from typing import Any
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, RequestError, logger
+from source_docebo.errors import DoceboError, RequestError
+from source_docebo.records import UNDECLARED
 
 MAX_UNREADABLE_FIRST = 10  # parents, before any was read
 MAX_NAMED = 5  # in a message
@@ -16,16 +17,17 @@ MAX_NAMED = 5  # in a message
 class StreamProgress:
     """
     Shared by the components of one stream. A parent that cannot be read is skipped with a warning; once the others were
-    read, the stream fails. 404 alone (deleted meanwhile) does not fail it, unless it was most of the parents. If the
-    first ten cannot be read and no other was, the stream fails at once.
+    read, the stream fails, unless the configuration accepts so many. 404 alone (deleted meanwhile) does not fail it,
+    unless it was most of the parents. If the first ten cannot be read and no other was, the stream fails at once.
     """
 
     @classmethod
     def of(cls, client: Client, stream: str) -> "StreamProgress":
         """That of a stream in this sync, whichever component asks."""
-        return client.common(f"progress of {stream}", lambda: cls(stream))
+        return client.common(f"progress of {stream}", lambda: cls(client, stream))
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, client: Client, stream: str) -> None:
+        self._client = client
         self.failed = False
         self.succeeded = False  # a request for records was served
         self._stream = stream
@@ -34,12 +36,38 @@ class StreamProgress:
         self._read: set[str] = set()
         self._all_found = False
         self._unreadable: dict[str, RequestError] = {}  # by the request
+        self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the form of a value
+        self._warned = 0  # of the differences
 
     def fail(self) -> bool:
         """Marks the stream as failed, so that it sends no further requests. False if it was so before."""
         with self._lock:
             is_first, self.failed = not self.failed, True
+            self.warn()
             return is_first
+
+    def differs(self, field: str, expected: str, form: str) -> None:
+        """A value does not fit the schema. The user is warned when the stream ends, of all its fields at once."""
+        self._differences.setdefault(field, (expected, form))
+
+    def warn(self) -> None:
+        """The warnings about values that differ from the schema, each field once."""
+        fields: dict[tuple[str, str], list[str]] = {}
+        for field, (expected, form) in [*self._differences.items()][self._warned :]:
+            self._warned += 1
+            fields.setdefault((expected, "" if expected == UNDECLARED else form), []).append(field)
+        if undeclared := fields.pop((UNDECLARED, ""), []):
+            self._client.warn(
+                f"Stream {self._stream}: most destinations drop {', '.join(undeclared)}, since the schema of the "
+                "connection lacks them. Refresh the schema."
+            )
+        if fields:
+            values = [f"{', '.join(names)} (no {expected}: {form})" for (expected, form), names in fields.items()]
+            self._client.warn(
+                f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any "
+                "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "
+                "Docebo may have changed its format."
+            )
 
     def parent_found(self, key: Any) -> None:
         """One more parent has records to be read."""
@@ -48,7 +76,7 @@ class StreamProgress:
 
     def parent_unreadable(self, request: str, error: RequestError) -> None:
         """The request for a parent's records failed for good. Raises DoceboError if those of the first ten did."""
-        logger.warning("%s Its parent is skipped.", error)
+        self._client.warn(f"{error} Its parent is skipped.")
         with self._lock:
             self._unreadable[request] = error
             if len(self._unreadable) >= MAX_UNREADABLE_FIRST and not self.succeeded:
@@ -67,19 +95,24 @@ class StreamProgress:
             self._finish()
 
     def _finish(self) -> None:
-        if self._all_found and len(self._read) == len(self._found) and self._unreadable:
-            self._raise()
+        if self._all_found and len(self._read) == len(self._found):
+            self.warn()
+            if self._unreadable:
+                self._raise()
 
     def _raise(self) -> None:
         gone = [request for request, error in self._unreadable.items() if error.status_code == 404]
         others = [request for request in self._unreadable if request not in gone]
-        if others or not self.succeeded or len(gone) * 2 > len(self._found):
+        is_accepted = self.succeeded and len(others) <= self._client.max_unreadable_parents
+        if (others and not is_accepted) or not self.succeeded or len(gone) * 2 > len(self._found):
             unread = others or gone
             error, more = self._unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
             problem = str(error).removeprefix(f"Stream {self._stream}: ")
+            helps = others and self.succeeded
+            advice = "To accept that so many are missing, raise max_unreadable_parents." if helps else ""
             raise DoceboError(
                 f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read: "
-                f"{', '.join(unread[:MAX_NAMED])}{more}. {problem}",
+                f"{', '.join(unread[:MAX_NAMED])}{more}. {problem} {advice}".rstrip(),
                 error.failure_type,
             )
 

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from threading import Lock
 
 import requests
@@ -35,7 +36,7 @@ class HourlyBudget:
                 pause = self._sent[0] + HOUR_SECONDS - time.monotonic()
                 used_up = f"The {self._sent.maxlen} requests per hour that calls_per_hour allows are used up."
                 if pause >= 1:  # those that waited for the same hour follow at short intervals
-                    logger.info("%s Waiting %.0f seconds.", used_up, pause)
+                    logger.info("%s Waiting %.0f seconds, until %s.", used_up, pause, _time_in(pause))
                 if pause > 0:
                     self._wait(pause, used_up)
             now = time.monotonic()
@@ -57,8 +58,11 @@ class RateLimitGate:
         self._resume_at = 0.0
         self._repeated = 0
 
-    def send(self, send: Callable[[], requests.Response]) -> requests.Response:
-        """What `send` returns, unless that is a 429. Raises DoceboError after three hours of nothing but 429."""
+    def send(self, send: Callable[[], requests.Response], shows_end: bool = True) -> requests.Response:
+        """
+        What `send` returns, unless that is a 429. `shows_end`: if it is served, so are others (of a token, that is not
+        certain). Raises DoceboError after three hours of nothing but 429.
+        """
         while True:
             is_limited = self._limited_since is not None
             with self._turn if is_limited else nullcontext():
@@ -68,7 +72,8 @@ class RateLimitGate:
                     self._wait(max(0.0, self._resume_at - time.monotonic()), f"{LIMIT_USED_UP} (429).")
                 response = send()
                 if response.status_code != 429:
-                    self._limited_since = None if is_limited else self._limited_since
+                    if is_limited and shows_end:
+                        self._limited_since = None
                     return response
                 self._close(response, is_limited)
 
@@ -88,7 +93,12 @@ class RateLimitGate:
         pause = max(retry_after_seconds(response), backoff_seconds(self._repeated))
         self._resume_at = max(self._resume_at, now + pause)
         if is_first or is_repeated:
-            logger.info("%s (429) for %.0f seconds; retrying in %.0f seconds.", LIMIT_USED_UP, elapsed, pause)
+            resuming = f"{pause:.0f} seconds, at {_time_in(pause)}"
+            logger.info("%s (429) for %.0f seconds; retrying in %s.", LIMIT_USED_UP, elapsed, resuming)
+
+
+def _time_in(seconds: float) -> str:
+    return f"{datetime.now(timezone.utc) + timedelta(seconds=seconds):%H:%M:%S} UTC"
 
 
 def backoff_seconds(failures: int) -> float:

@@ -91,7 +91,7 @@ class PageToken:
         page of that is missing, rows may be counted but not shown: the same response is believed the second time.
         """
         pages, total = page.page_count or self.page_count, page.total_count or self.total_count
-        if page.records and (self.number <= self.highest or not page.keys <= self.keys or total > self.lowest_total):
+        if page.records and (self.number <= self.highest or not page.keys <= self.keys or self._has_grown(page)):
             return None
         missing_pages = float(pages - self.number + 1 if pages > 1 else 0)
         if total:
@@ -101,6 +101,8 @@ class PageToken:
         is_announced = missing_pages > 0 and (self.number <= pages or not pages)
         if missing_pages < 1 and (is_second or not (page.records or is_announced)):
             return None
+        if self.moved and not self.again and self.number > pages:
+            return None  # what is missing has moved to pages that were read: they are read once more
         received = f"{len(self.keys)} of {total} records" if total else f"{self.number - 1} of {pages or '?'} pages"
         kind = "holds no record that the pages before it did not" if page.records else "is empty"
         return f"Page {self.number} {kind}, after {received}."
@@ -133,10 +135,17 @@ class PageToken:
         is_silent = page.has_more is None and not pages and not total
         says_more = page.has_more or self.number < pages or is_missing
         goes_on = says_more or (is_silent and len(page.records) == page_size)
-        is_end = not added and is_first_time and total <= self.lowest_total  # `problem` has believed this page
-        if page.records and goes_on and not is_end and (is_missing or not self.again):
+        is_end = not added and is_first_time and not self._has_grown(page)  # `problem` has believed this page
+        if is_end:
+            page.records = []
+        if page.records and goes_on and (is_missing or not self.again):
             return following
         return replace(following, number=1, again=True) if is_missing and following.moved and not self.again else None
+
+    def _has_grown(self, page: Page) -> bool:
+        """Whether so many rows were put before this page that those on it came before."""
+        growth = page.total_count - self.lowest_total
+        return growth > 0 and (self.number - 1) * len(page.records) < len(self.keys) + growth
 
     def missing(self, page: Page) -> int:
         """How many records of `total_count` have not come, after the last page."""
@@ -168,7 +177,8 @@ def json_object(response: requests.Response) -> dict[str, Any]:
 
 def is_from_docebo(response: requests.Response) -> bool:
     """Whether an error is in Docebo's own form, rather than that of a proxy or firewall in front of it."""
-    return bool({"status", "code"} & json_object(response).keys())
+    keys = {"status", "code", "errorCode"} & json_object(response).keys()
+    return bool(keys) or b"Report not found" in response.content
 
 
 def retry_after_seconds(response: requests.Response) -> float:

@@ -1,10 +1,13 @@
 """The source: finds the manifest, validates the configuration, and gives each command an identity."""
 
 import ast
+import difflib
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -22,11 +25,11 @@ from airbyte_cdk.models import (
 from airbyte_cdk.sources.declarative.types import ConnectionDefinition
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, get_secrets
-from jsonschema import Draft7Validator
+from jsonschema import Draft7Validator, FormatChecker
 from serpyco_rs import SchemaValidationError
 
-from source_docebo.client import COMMAND
-from source_docebo.errors import config_error, drop_stack_trace, mask
+from source_docebo.client import COMMAND, Client
+from source_docebo.errors import config_error, drop_stack_trace, logger, mask
 
 CHECK_SECONDS = 20  # Airbyte's UI waits for a check, so it retries no longer than this
 DISCOVER_SECONDS = 300
@@ -36,13 +39,24 @@ _HERE = Path(__file__).parent
 MANIFEST = next(path for path in (_HERE / "manifest.yaml", _HERE.parent / "manifest.yaml") if path.is_file())
 
 
+_FORMATS = FormatChecker(())
+
+
+@_FORMATS.checks("date-time", (TypeError, ValueError))
+def _is_past(value: Any) -> bool:
+    """Whether it is a date from which something can be read. Raises ValueError if it is none."""
+    date = value.replace("Z", "+00:00") if isinstance(value, str) else "1970-01-01T00:00:00+00:00"
+    return datetime.fromisoformat(date) <= datetime.now(timezone.utc)
+
+
 class SourceDocebo(YamlDeclarativeSource):
     """
     The CDK's declarative source on this project's manifest. It adds what the CDK does not report: the name of the
     field that is wrong in a configuration, and streams of a catalog that do not exist.
 
     Each check, discover and read adds `__command` to the configuration of its components: its `id`, the `streams` of
-    the catalog with their fields (of a read), and the `seconds` that it may take (of the others).
+    the catalog with their fields and which of them are `incremental` (of a read), and the `seconds` that it may take
+    (of the others).
 
     Raises DoceboError (config_error) if the configuration does not fit the specification.
     """
@@ -55,13 +69,9 @@ class SourceDocebo(YamlDeclarativeSource):
     ) -> None:
         for handler in logging.getLogger().handlers:
             handler.addFilter(drop_stack_trace)
-        entries = catalog.streams if catalog else []
-        full = {entry.stream.name for entry in entries if entry.sync_mode == SyncMode.full_refresh}
-        # The CDK would read them since their state, and lose the records before it.
-        state = [
-            message for message in state or [] if not (message.stream and message.stream.stream_descriptor.name in full)
-        ]
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
+        # One export at a time: the reports that wait for their turn must not hold the CDK's workers.
+        self._source_config["stream_groups"] = {"reports": {"streams": self.dynamic_streams}}
         # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
         self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS
 
@@ -74,20 +84,40 @@ class SourceDocebo(YamlDeclarativeSource):
     ) -> Iterator[AirbyteMessage]:
         """Reads the streams of the catalog; fails after the others if there is one that does not exist."""
         fields = {entry.stream.name: [*(entry.stream.json_schema.get("properties") or ())] for entry in catalog.streams}
-        self._begin(config, catalog, state, streams=fields)
-        served = {stream["name"] for stream in self.resolved_manifest["streams"]}
+        incremental = [entry.stream.name for entry in catalog.streams if entry.sync_mode == SyncMode.incremental]
+        self._begin(config, catalog, state, streams=fields, incremental=incremental)
+        served = {stream["name"] for stream in [*self.resolved_manifest["streams"], *self.dynamic_streams]}
         unknown = [name for name in fields if name not in served]
-        for message in super().read(logger, self._config, catalog, state):
-            if message.trace and (error := message.trace.error):  # the CDK masks logs only
-                error.message = filter_secrets(error.message)
-                error.internal_message = filter_secrets(error.internal_message or "")
-                error.stack_trace = filter_secrets(error.stack_trace or "") or None
-            yield message
+        records: Counter[str] = Counter()
+        try:
+            for message in super().read(logger, self._config, catalog, state):
+                if message.record:
+                    records[message.record.stream] += 1
+                elif message.trace and (error := message.trace.error):  # the CDK masks logs only
+                    error.message = filter_secrets(error.message)
+                    error.internal_message = filter_secrets(error.internal_message or "")
+                    error.stack_trace = filter_secrets(error.stack_trace or "") or None
+                yield message
+        finally:
+            self._log_usage(logger, records)
         if unknown:
             raise config_error(
                 f"The connection selects streams that do not exist: {', '.join(unknown)}. Refresh its schema, or "
                 f"deselect them. There are: {', '.join(sorted(served))}."
             )
+
+    def _log_usage(self, logger: logging.Logger, records: Counter[str]) -> None:
+        """Logs what the sync has used: requests are what it costs."""
+        client = Client.of(self._config)
+        sent = client.requests_sent
+        for stream in sorted({*records, *sent} - {""}):
+            logger.info("Stream %s: %d records, %d requests.", stream, records[stream], sent[stream])
+        logger.info(
+            "In all: %d records, %d requests (%d of them for access tokens), %d retries, %.1f minutes waited for rate "
+            "limits, %d warnings.",
+            *(sum(records.values()), sum(sent.values()), sent[""], client.retries, client.seconds_limited / 60),
+            client.warnings,
+        )
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Signs in and reads a course, within about `CHECK_SECONDS`."""
@@ -133,8 +163,11 @@ def read_file(name: str, path: str) -> Any:
             if isinstance(config, dict) and config:
                 return config
             raise ValueError("it is no JSON object with the fields of the specification.")
+        text = Path(path).read_bytes()
+        if name == "catalog" and b'"json_schema"' in text and b'"destination_sync_mode"' not in text:
+            raise ValueError("it is what discover prints, without sync modes. Use what `source-docebo catalog` prints.")
         return getattr(SourceDocebo, f"read_{name}")(path)
-    except (OSError, ValueError, AttributeError, SchemaValidationError) as error:
+    except (OSError, TypeError, ValueError, AttributeError, SchemaValidationError) as error:
         reason = error.errors[0].message if isinstance(error, SchemaValidationError) else error
         raise config_error(f"The file {path} holds no {name}: {reason} Correct it, or the path.") from None
 
@@ -146,9 +179,18 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     auth_type = credentials.get("auth_type") if isinstance(credentials, Mapping) else None
     unknown = {"type": "object", "required": ["auth_type"], "properties": {"auth_type": {"enum": list(variants)}}}
     chosen = variants.get(str(auth_type), unknown)
-    fitting = Draft7Validator({**specification, "properties": {**fields, "credentials": chosen}})
+    properties = {**fields, "credentials": chosen}
+    fitting = Draft7Validator({**specification, "properties": properties}, format_checker=_FORMATS)
     error = next(fitting.iter_errors(config), None)
     if error is None:
+        names = [report["name"] for report in config.get("reports", ())]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
+        known = [name for each in (fields, *(variant["properties"] for variant in variants.values())) for name in each]
+        for name in (*config, *config["credentials"]):
+            if name not in known and not name.startswith("__"):  # the CDK's own begin with two underscores
+                (nearest,) = difflib.get_close_matches(name, known, 1, cutoff=0)
+                logger.warning("Configuration: there is no field %s, so it has no effect. Is it %s?", name, nearest)
         return
     rule, limit, path = error.validator, error.validator_value, [str(part) for part in error.absolute_path]
     problem = f"is not valid ({rule}: {error.schema.get('pattern_descriptor', limit)})"

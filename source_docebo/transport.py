@@ -41,7 +41,8 @@ class Session(requests.Session):
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Keeps the token. Raises RequestException if the redirect leads to another host."""
         target = str(prepared_request.url)
-        if self.should_strip_auth(response.url, target):  # type: ignore[no-untyped-call]
+        follows = response.request.method == "GET"  # of a token request, requests only prepares the next one
+        if follows and self.should_strip_auth(response.url, target):  # type: ignore[no-untyped-call]
             raise requests.RequestException(f"it redirects to {host(target)}")
 
 

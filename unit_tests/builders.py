@@ -288,10 +288,17 @@ class Output:
 
 
 def read(
-    *streams: str, config: Mapping[str, Any] | None = None, manifest: Path | None = None, debug: bool = False
+    *streams: str,
+    config: Mapping[str, Any] | None = None,
+    fields: Sequence[str] = (),
+    manifest: Path | None = None,
+    debug: bool = False,
 ) -> Output:
-    """Reads streams, from the connector's own manifest unless another is given."""
-    catalog = _catalog(streams)
+    """
+    Reads streams, from the connector's own manifest unless another is given. `fields`: those that the schemas of the
+    catalog have.
+    """
+    catalog = _catalog(streams, fields)
     used = ConfigBuilder().build() if config is None else config
 
     def run(source: YamlDeclarativeSource) -> EntrypointOutput:
@@ -312,11 +319,14 @@ def discover(config: Mapping[str, Any] | None = None) -> Output:
     )
 
 
-def _catalog(streams: Sequence[str]) -> ConfiguredAirbyteCatalog:
+def _catalog(streams: Sequence[str], fields: Sequence[str] = ()) -> ConfiguredAirbyteCatalog:
     builder = CatalogBuilder()
     for stream in streams:
         builder.with_stream(stream, SyncMode.full_refresh)
-    return builder.build()
+    catalog = builder.build()
+    for entry in catalog.streams:
+        entry.stream.json_schema = {"properties": {name: {} for name in fields}}
+    return catalog
 
 
 def _run(

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from unit_tests.builders import PageBuilder, Platform, Response, error_response, page_with, read, token_response
+from unit_tests.builders import (
+    ConfigBuilder,
+    PageBuilder,
+    Platform,
+    Response,
+    error_response,
+    page_with,
+    read,
+    token_response,
+)
 
 COURSES = "learn/v1/courses"
 GROUPS = "audiences/v1/audience"
@@ -385,43 +394,199 @@ class TestSharedParents:
         assert [len(output.records(stream)) for stream in streams] == [2, 1, 2, 2]
         assert len(docebo.requests_for(COURSES)) == 2
 
-    @pytest.mark.parametrize("missing", [1, 2])
-    def test_a_parent_that_was_deleted_meanwhile_is_skipped(self, docebo: Platform, missing: int) -> None:
-        docebo.serves(GROUPS, {"uuid": "1"}, {"uuid": "2"}, {"uuid": "3"})
-        for group in (1, 2, 3):
-            if group == missing:
-                docebo.responds(f"{GROUPS}/{group}/users", error_response(404, "No such audience"))
-            else:
-                docebo.serves(f"{GROUPS}/{group}/users", {"user_id": 1})
+
+class TestParentsThatCannotBeRead:
+    """They are named and skipped, and the stream fails after the others; those deleted meanwhile fail nothing."""
+
+    path = f"{GROUPS}/{{}}/users"
+
+    def serve(self, docebo: Platform, parents: int, *faulty: int, response: Response) -> None:
+        """The members of these groups, in the order of their numbers; those of the faulty ones cannot be read."""
+        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(parents)))
+        for number in range(parents):
+            good = page_with({"user_id": 1}).build()
+            docebo.responds(self.path.format(number), response if number in faulty else good)
+
+    @pytest.mark.parametrize("missing", [0, 1, 2])
+    def test_one_that_was_deleted_meanwhile_is_skipped(self, docebo: Platform, missing: int) -> None:
+        self.serve(docebo, 3, missing, response=error_response(404, "No such audience"))
 
         output = read("group_members")
 
         assert len(output.records("group_members")) == 2
         assert output.is_complete("group_members")
         (warning,) = output.warnings()
-        assert f"{GROUPS}/{missing}/users" in warning
+        assert warning == (
+            "Stream group_members: Docebo returned 404: it was deleted during the sync or, if that is so for most, "
+            "this platform does not serve it. Then activate the app that it belongs to, or deselect the stream. "
+            f"(GET /{self.path.format(missing)}, page 1) Its parent is skipped."
+        )
+
+    @pytest.mark.parametrize("missing", [0, 1, 2])
+    @pytest.mark.parametrize(
+        ("response", "failure_type", "problem"),
+        [
+            (error_response(403, "No"), "config_error", "The API user is not allowed to read this (403)."),
+            (error_response(400, "No"), "system_error", "Docebo returned status 400. Docebo says: No"),
+            (error_response(500, "No"), "transient_error", "Docebo is overloaded or restarting."),
+            (Response("<html>"), "transient_error", "The response (6 bytes, application/json) holds no list"),
+        ],
+        ids=["403", "400", "500", "HTML"],
+    )
+    def test_one_with_any_other_fault_fails_the_stream_after_the_others(
+        self, docebo: Platform, response: Response, failure_type: str, problem: str, missing: int
+    ) -> None:
+        self.serve(docebo, 3, missing, response=response)
+
+        output = read("group_members")
+
+        assert len(output.records("group_members")) == 2
+        assert output.is_incomplete("group_members")
+        ((failure, message),) = output.errors()
+        assert failure.value == failure_type
+        assert message.startswith(
+            f"Stream group_members: 1 of 3 parents could not be read: GET /{self.path.format(missing)}, page 1. "
+            f"{problem}"
+        )
+
+    @pytest.mark.parametrize(("accepted", "is_complete"), [(2, True), (1, False)])
+    def test_so_many_as_the_configuration_accepts_fail_nothing(
+        self, docebo: Platform, accepted: int, is_complete: bool
+    ) -> None:
+        self.serve(docebo, 5, 1, 3, response=error_response(403, "No"))
+        config = ConfigBuilder().with_field("max_unreadable_parents", accepted).build()
+
+        output = read("group_members", config=config)
+
+        assert len(output.records("group_members")) == 3
+        assert len(output.warnings()) == 2
+        assert output.is_complete("group_members") == is_complete
+        assert [message.split("page 1) ")[-1] for _, message in output.errors()] == (
+            [] if is_complete else ["To accept that so many are missing, raise max_unreadable_parents."]
+        )
+
+    @pytest.mark.parametrize("read_first", [False, True])
+    def test_where_most_were_deleted_the_stream_fails(self, docebo: Platform, read_first: bool) -> None:
+        """That is no deletion: the platform does not serve it, or something is wrong."""
+        missing = (1, 2, 3) if read_first else (0, 1, 2)
+        self.serve(docebo, 4, *missing, response=error_response(404, "No such audience"))
+
+        output = read("group_members")
+
+        assert len(output.records("group_members")) == 1
+        assert output.is_incomplete("group_members")
+        ((failure_type, message),) = output.errors()
+        assert failure_type.value == "config_error"
+        assert message.startswith("Stream group_members: 3 of 4 parents could not be read: ")
+        assert "deselect the stream" in message
 
     @pytest.mark.parametrize(
-        ("response", "requests", "failure_type", "words"),
+        ("response", "failure_type", "requests"),
         [
-            (error_response(401, "No"), 4, "config_error", "access tokens"),
-            (error_response(403, "No"), 3, "config_error", "(403)"),
-            (error_response(404, "No"), 4, "config_error", "404 for every request"),
-            (error_response(500, "No"), 8, "transient_error", "Tried 8 times"),
-            (Response("<html>"), 8, "transient_error", "holds no list of records"),
+            (error_response(403, "No"), "config_error", 1),
+            (error_response(404, "No"), "config_error", 1),
+            (error_response(500, "No"), "transient_error", 9),
         ],
+        ids=["403", "404", "500"],
     )
-    def test_where_every_parent_must_fail_a_few_requests_show_it(
-        self, docebo: Platform, response: Response, requests: int, failure_type: str, words: str
+    def test_where_the_first_ten_cannot_be_read_the_stream_fails_at_once(
+        self, docebo: Platform, response: Response, failure_type: str, requests: int
     ) -> None:
-        docebo.issues(*(token_response(str(number)) for number in range(20)))
-        docebo.serves(GROUPS, *({"uuid": str(number)} for number in range(20)))
-        for number in range(20):
-            docebo.responds(f"{GROUPS}/{number}/users", response)
+        self.serve(docebo, 100, *range(100), response=response)
 
-        output = read("groups", "group_members")
+        output = read("groups", "group_members", config=ConfigBuilder().with_field("num_workers", 2).build())
 
-        assert [(failure.value, words in message) for failure, message in output.errors()] == [(failure_type, True)]
+        ((failure, message),) = output.errors()
+        assert failure.value == failure_type
+        assert message.startswith("Stream group_members: 10 of ")
+        named = message.split("could not be read: ")[1].split(", ..")[0]
+        assert named.count("GET /audiences/v1/audience/") == 5
+        assert "max_unreadable_parents" not in message  # it would not help
         assert output.is_incomplete("group_members")
         assert output.is_complete("groups")
-        assert sum(path.endswith("/users") for path in docebo.paths_requested) == requests
+        # The tenth, and those that are under way by then.
+        assert 10 * requests <= sum(path.endswith("/users") for path in docebo.paths_requested) <= (10 + 2) * requests
+
+    def test_where_every_token_is_rejected_the_stream_fails_at_once(self, docebo: Platform) -> None:
+        docebo.issues(*(token_response(str(number)) for number in range(99)))
+        self.serve(docebo, 100, *range(100), response=error_response(401, "No"))
+
+        output = read("groups", "group_members", config=ConfigBuilder().with_field("num_workers", 2).build())
+
+        ((failure_type, message),) = output.errors()
+        assert failure_type.value == "config_error"
+        assert "rejects the access tokens" in message
+        assert output.is_complete("groups")
+        assert sum(path.endswith("/users") for path in docebo.paths_requested) <= 2 * 4
+
+
+class TestBatches:
+    """A batch of courses that cannot be read is requested in halves, down to the course that is at fault."""
+
+    path = "course/v1/courses/enrollments"
+
+    def serve(self, docebo: Platform, courses: int, at_fault: int, response: Response) -> None:
+        docebo.serves(COURSES, *(course_record(number) for number in range(1, courses + 1)))
+        self.response, self.at_fault = response, str(at_fault)
+        batches: list[list[int]] = [[*range(1, courses + 1)]]
+        for batch in batches:
+            half = len(batch) // 2
+            batches += [batch[:half], batch[half:]] if half else []
+            good = page_with(*({"course_id": course, "user_id": 1} for course in batch)).build()
+            keys = [str(course) for course in batch]
+            docebo.responds(self.path, response if self.at_fault in keys else good, when={"course_id[]": keys})
+
+    def requests(self, docebo: Platform) -> int:
+        return sum(self.at_fault in query["course_id[]"] for query in docebo.queries_for(self.path))
+
+    @pytest.mark.parametrize("at_fault", [1, 5, 8])
+    @pytest.mark.parametrize(
+        ("response", "failure_type", "requests"),
+        [
+            (error_response(403, "No"), "config_error", 4),
+            (error_response(500, "No"), "transient_error", 3 * 3 + 9),
+            (Response("<html>Gateway timeout</html>", 504), "transient_error", 3 * 3 + 9),
+        ],
+        ids=["403", "500", "504"],
+    )
+    def test_the_others_are_read(
+        self, docebo: Platform, at_fault: int, response: Response, failure_type: str, requests: int
+    ) -> None:
+        self.serve(docebo, 8, at_fault, response)
+
+        output = read("course_enrollments")
+
+        others = {*range(1, 9)} - {at_fault}
+        assert {record["course_id"] for record in output.records("course_enrollments")} == others
+        assert output.is_incomplete("course_enrollments")
+        ((failure, message),) = output.errors()
+        assert failure.value == failure_type
+        assert message.startswith(
+            "Stream course_enrollments: 1 of 8 parents could not be read: GET /course/v1/courses/enrollments, page 1, "
+            f"course_id {at_fault}. "
+        )
+        assert self.requests(docebo) == requests
+
+    def test_a_course_that_was_deleted_meanwhile_is_skipped(self, docebo: Platform) -> None:
+        self.serve(docebo, 8, 3, error_response(404, "No such course"))
+
+        output = read("course_enrollments")
+
+        assert len(output.records("course_enrollments")) == 7
+        assert output.is_complete("course_enrollments")
+        (warning,) = output.warnings()
+        assert "course_id 3) Its parent is skipped." in warning
+
+    def test_a_batch_that_fails_after_its_first_page_is_requested_in_halves_too(self, docebo: Platform) -> None:
+        docebo.serves(COURSES, course_record(1), course_record(2))
+        first = page_with({"course_id": 1, "user_id": 1}).page(1, of=2).build()
+        docebo.responds(self.path, first, when={"course_id[]": ["1", "2"]})
+        docebo.responds(self.path, error_response(500), when={"course_id[]": ["1", "2"], "page": "2"})
+        for course in ("1", "2"):
+            row = page_with({"course_id": course, "user_id": 1}).build()
+            docebo.responds(self.path, row, when={"course_id[]": [course]})
+
+        output = read("course_enrollments")
+
+        assert {record["course_id"] for record in output.records("course_enrollments")} == {1, 2}
+        assert output.is_complete("course_enrollments")

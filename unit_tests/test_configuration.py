@@ -23,7 +23,8 @@ def rejection(builder: ConfigBuilder, field: str) -> str:
         SourceDocebo(config=builder.build())
     message = str(raised.value)
     assert raised.value.failure_type.value == "config_error"
-    assert f"the field {field} " in message
+    assert message.startswith(f"Configuration: the field {field} is ")
+    assert message.count("\n") == 0
     assert "the-client-secret" not in message
     assert "the-password" not in message
     return message
@@ -64,6 +65,16 @@ class TestBaseUrl:
             ("https://learn.acme.com/academy/learn/home?x", "https://learn.acme.com/academy"),
             ("https://learn.acme.com/learn/learn/home", "https://learn.acme.com/learn"),
             ("https://learn.acme.com/learn", "https://learn.acme.com/learn"),
+            ("https://acme.docebosaas.com/admin", PLATFORM),
+            ("https://acme.docebosaas.com/user_management", PLATFORM),
+            ("https://acme.docebosaas.com/course/view/12", PLATFORM),
+            ("https://acme.docebosaas.com/learn/my-dashboard", PLATFORM),
+            ("https://acme.docebosaas.com/learn/v1/courses", PLATFORM),
+            ("https://acme.docebosaas.com/api-browser/", PLATFORM),
+            ("https://learn.acme.com/academy/course_management/edit/3?tab=1", "https://learn.acme.com/academy"),
+            ("https://acme.docebosaas.com?tab=1", PLATFORM),
+            ("https://acme.docebosaas.com/#/home", PLATFORM),
+            ("https://learn.acme.com/admins", "https://learn.acme.com/admins"),
             ("https://learn.acme.com/login-area", "https://learn.acme.com/login-area"),
             ("https://login.acme.com", "https://login.acme.com"),
         ],
@@ -112,8 +123,6 @@ class TestBaseUrl:
             "acme",
             "the platform",
             "https://acme docebosaas.com",
-            "https://acme.docebosaas.com?tab=1",
-            "https://acme.docebosaas.com/learn#/home",
             "https://ada:the-password@acme.docebosaas.com",
             "someone@acme.com",
             "",
@@ -126,20 +135,11 @@ class TestBaseUrl:
     def test_rejected(self, pasted: Any) -> None:
         rejection(ConfigBuilder().with_base_url(pasted), "base_url")
 
-    @pytest.mark.parametrize(
-        ("pasted", "words"),
-        [
-            ("https://acme.docebosaas.com?token=the-client-secret", "Leave out everything from the ? on."),
-            ("https://acme.docebosaas.com/academy?tab=1#top", "Leave out everything from the ? on."),
-            ("https://acme.docebosaas.com/academy#/home?tab=1", "Leave out everything from the # on."),
-            ("https://ada:the-password@acme.docebosaas.com", "Leave out everything up to and with the @."),
-            ("http://acme.docebosaas.com", "must begin with https://"),
-            ("http://acme.docebosaas.com/learn/home", "must begin with https://"),
-            ("acme", "such as https://acme.docebosaas.com."),
-        ],
-    )
-    def test_the_message_names_the_part_that_does_not_fit(self, pasted: str, words: str) -> None:
-        assert words in rejection(ConfigBuilder().with_base_url(pasted), "base_url")
+    def test_the_message_shows_the_form_and_not_the_value(self) -> None:
+        message = rejection(ConfigBuilder().with_base_url("https://ada:the-password@acme.docebosaas.com"), "base_url")
+        assert message == (
+            "Configuration: the field base_url is not valid (pattern: https://<your platform>[/subfolder])."
+        )
 
 
 class TestForm:
@@ -159,6 +159,7 @@ class TestForm:
             "credentials": "Authentication",
             "num_workers": "Concurrent requests",
             "calls_per_hour": "Maximum API requests per hour",
+            "max_unreadable_parents": "Accepted unreadable parents",
             "start_date": "Start date",
             "lookback_window": "Lookback window",
         }
@@ -196,69 +197,70 @@ class TestFields:
         ],
     )
     def test_missing(self, field: str) -> None:
-        rejection(ConfigBuilder().with_password_grant().without(field), field)
+        message = rejection(ConfigBuilder().with_password_grant().without(field), field)
+        assert message == f"Configuration: the field {field} is missing."
 
     @pytest.mark.parametrize("field", ["client_id", "client_secret", "username", "password"])
-    @pytest.mark.parametrize("value", ["", None, 4711, ["the-client-secret", "the-password"]])
-    def test_not_a_text(self, field: str, value: Any) -> None:
+    @pytest.mark.parametrize(
+        ("value", "rule"),
+        [("", "minLength: 1"), (None, "type: string"), (4711, "type: string"), (["the-password"], "type: string")],
+    )
+    def test_not_a_text(self, field: str, value: Any, rule: str) -> None:
         name = f"credentials.{field}"
-        assert "4711" not in rejection(ConfigBuilder().with_password_grant().with_field(name, value), name)
+        message = rejection(ConfigBuilder().with_password_grant().with_field(name, value), name)
+        assert message == f"Configuration: the field {name} is not valid ({rule})."
 
-    @pytest.mark.parametrize("auth_type", ["implicit", "", None, 1])
+    @pytest.mark.parametrize("auth_type", ["implicit", "", None, 1, ["password"]])
     def test_no_such_grant(self, auth_type: Any) -> None:
-        message = rejection(ConfigBuilder().with_field("credentials.auth_type", auth_type), "credentials")
-        assert "client_credentials, password" in message
+        name = "credentials.auth_type"
+        message = rejection(ConfigBuilder().with_field(name, auth_type), name)
+        assert message.endswith(" is not valid (enum: ['client_credentials', 'password']).")
 
     def test_no_grant(self) -> None:
-        assert "auth_type" in rejection(ConfigBuilder().without("credentials.auth_type"), "credentials")
+        rejection(ConfigBuilder().without("credentials.auth_type"), "credentials.auth_type")
 
     @pytest.mark.parametrize("credentials", ["the-client-secret", None, ["the-client-secret"]])
     def test_credentials_that_are_no_object(self, credentials: Any) -> None:
-        rejection(ConfigBuilder().with_field("credentials", credentials), "credentials")
+        message = rejection(ConfigBuilder().with_field("credentials", credentials), "credentials")
+        assert message.endswith(" is not valid (type: object).")
 
-    @pytest.mark.parametrize("number", [1, 41, 0, -8, 2.5, "8", True, None])
-    def test_num_workers_outside_2_to_40(self, number: Any) -> None:
-        rejection(ConfigBuilder().with_field("num_workers", number), "num_workers")
-
-    @pytest.mark.parametrize("number", [0, -1, 1.5, "800", True, None])
-    def test_calls_per_hour_that_are_no_whole_number_above_zero(self, number: Any) -> None:
-        rejection(ConfigBuilder().with_field("calls_per_hour", number), "calls_per_hour")
+    @pytest.mark.parametrize(
+        ("field", "number", "rule"),
+        [
+            ("num_workers", 1, "minimum: 2"),
+            ("num_workers", 41, "maximum: 40"),
+            ("num_workers", 2.5, "type: integer"),
+            ("num_workers", "8", "type: integer"),
+            ("num_workers", True, "type: integer"),
+            ("num_workers", None, "type: integer"),
+            ("calls_per_hour", 1, "minimum: 2"),  # the token and the first page
+            ("calls_per_hour", 1.5, "type: integer"),
+            ("calls_per_hour", None, "type: integer"),
+            ("max_unreadable_parents", -1, "minimum: 0"),
+        ],
+    )
+    def test_a_number_that_does_not_fit(self, field: str, number: Any, rule: str) -> None:
+        message = rejection(ConfigBuilder().with_field(field, number), field)
+        assert message == f"Configuration: the field {field} is not valid ({rule})."
 
     @pytest.mark.parametrize(
         ("field", "number"),
-        [
-            ("num_workers", 2),
-            ("num_workers", 40),
-            ("calls_per_hour", 1),
-            ("calls_per_hour", 1_000_000),
-        ],
+        [("num_workers", 2), ("num_workers", 40), ("num_workers", 8.0), ("calls_per_hour", 2), ("calls_per_hour", 8e2)],
     )
-    def test_numbers_at_the_borders_are_accepted(self, docebo: Platform, field: str, number: int) -> None:
+    def test_a_number_that_fits(self, docebo: Platform, field: str, number: float) -> None:
         docebo.serves(BRANCHES, {"id": 1})
 
         assert read("branches", config=ConfigBuilder().with_field(field, number).build()).is_complete("branches")
-
-    @pytest.mark.parametrize(("field", "number"), [("num_workers", 8.0), ("calls_per_hour", 800.0)])
-    def test_a_whole_number_may_have_a_decimal_point(self, docebo: Platform, field: str, number: float) -> None:
-        docebo.serves(USERS, {"user_id": 1})
-
-        output = read("users", config=ConfigBuilder().with_field(field, number).build())
-
-        assert output.is_complete("users")
 
     @pytest.mark.parametrize(
         "value",
         [
             "2024-01-01",
-            "2024-01-01 00:00:00",
-            "2024-01-01T00:00:00",
             "2024-01-01T00:00:00+02:00",
-            "2024-1-1T0:0:0Z",
             "2024-02-30T00:00:00Z",
             "2024-13-01T00:00:00Z",
             "2024-01-01T24:00:00Z",
             "0000-00-00T00:00:00Z",
-            "yesterday",
             "",
             None,
             20240101,
@@ -272,13 +274,11 @@ class TestFields:
         rejection(ConfigBuilder().with_field("start_date", "2999-01-01T00:00:00Z"), "start_date")
 
     @pytest.mark.parametrize(
-        "value",
-        ["P", "PT", "P1", "PT1", "1H", "P1H", "P1Y", "P1M", "-PT1H", "P1D2W", "P999999D", "an hour", "", None, 1],
+        "value", ["P", "PT", "P1", "1H", "P1H", "P1Y", "P1M", "-PT1H", "P1D2W", "P999999D", "an hour", "", None, 1]
     )
     def test_a_lookback_window_that_is_no_duration(self, value: Any) -> None:
-        assert "docebosaas.com" not in rejection(
-            ConfigBuilder().with_field("lookback_window", value), "lookback_window"
-        )
+        message = rejection(ConfigBuilder().with_field("lookback_window", value), "lookback_window")
+        assert "docebosaas.com" not in message
 
     def test_unknown_fields_are_ignored(self, docebo: Platform) -> None:
         docebo.serves(USERS, {"user_id": 1})

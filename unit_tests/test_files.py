@@ -1,29 +1,17 @@
-"""The files that a command is given: what can be used, and what the message about any other says."""
+"""The files that a command is given: what can be used, and what the one sentence about any other says."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from source_docebo.errors import DoceboError
-from source_docebo.source import SourceDocebo
+from source_docebo.source import read_file
 
-read_catalog, read_config, read_state = SourceDocebo.read_catalog, SourceDocebo.read_config, SourceDocebo.read_state
 DISCOVERED = {"name": "groups", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
 CONFIGURED = {"stream": DISCOVERED, "sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
 STATE = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "groups"}, "stream_state": {"cursor": "2026"}}}
-
-
-def problem(read: Callable[[str], Any], path: Path) -> str:
-    with pytest.raises(DoceboError) as raised:
-        read(str(path))
-    message = str(raised.value)
-    assert message.startswith(f"The file {path} ")
-    assert message.endswith(".")
-    assert raised.value.failure_type.value == "config_error"
-    return message
 
 
 @pytest.fixture
@@ -31,107 +19,98 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "input.json"
 
 
-@pytest.mark.parametrize("read", [read_config, read_catalog, read_state])
-class TestAnyFile:
-    def test_does_not_exist(self, read: Callable[[str], Any], path: Path) -> None:
-        assert "does not exist. Correct the path." in problem(read, path)
-
-    def test_is_a_directory(self, read: Callable[[str], Any], tmp_path: Path) -> None:
-        assert "cannot be read: Is a directory." in problem(read, tmp_path)
-
-    def test_may_not_be_read(self, read: Callable[[str], Any], path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(_: Path) -> bytes:
-            raise PermissionError
-
-        monkeypatch.setattr(Path, "read_bytes", fail)
-        monkeypatch.setattr("os.getuid", lambda: 4711)
-        assert "is not readable by this user (uid 4711). Change its permissions." in problem(read, path)
-
-    @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"1" * 5000, b"{} {}"])
-    def test_is_not_json(self, read: Callable[[str], Any], path: Path, content: bytes) -> None:
-        path.write_bytes(content)
-        assert "is not valid JSON (" in problem(read, path)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_any_unicode_encoding_is_accepted(path: Path, encoding: str) -> None:
-    path.write_text(json.dumps({"a": "\u00e9"}, ensure_ascii=False), encoding=encoding)
-    assert read_config(str(path)) == {"a": "\u00e9"}
-
-
-@pytest.mark.parametrize("content", [[], [1], None, "text", 5])
-def test_a_configuration_or_catalog_that_is_not_an_object(path: Path, content: Any) -> None:
+def read(name: str, path: Path, content: Any) -> Any:
+    """The file with this content, read as `name`: config, catalog or state."""
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert "does not hold a JSON object. " in problem(read_config, path)
-    assert "does not hold a configured catalog: " in problem(read_catalog, path)
+    return read_file(name, str(path))
+
+
+def problem(name: str, path: Path) -> str:
+    """Why it cannot be used: one sentence that names the file, and what to do."""
+    with pytest.raises(DoceboError) as raised:
+        read_file(name, str(path))
+    message = str(raised.value)
+    assert message.startswith(f"The file {path} holds no {name}: ")
+    assert message.endswith(" Correct it, or the path.")
+    assert message.count("\n") == 0
+    assert raised.value.failure_type.value == "config_error"
+    return message
+
+
+@pytest.mark.parametrize("name", ["config", "catalog", "state"])
+class TestAnyFile:
+    def test_does_not_exist(self, name: str, path: Path) -> None:
+        assert "No such file or directory" in problem(name, path)
+
+    def test_is_a_directory(self, name: str, tmp_path: Path) -> None:
+        assert "Is a directory" in problem(name, tmp_path)
+
+    def test_may_not_be_read(self, name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any, **__: Any) -> Any:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("io.open", fail)
+        monkeypatch.setattr("builtins.open", fail)
+        assert "Permission denied" in problem(name, path)
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{} {}"])
+    def test_is_not_json(self, name: str, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        problem(name, path)
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+    def test_may_begin_with_a_byte_order_mark(self, path: Path, encoding: str) -> None:
+        """PowerShell writes one."""
+        path.write_text(json.dumps({"a": "\u00e9"}, ensure_ascii=False), encoding=encoding)
+        assert read_file("config", str(path)) == {"a": "\u00e9"}
+
+    @pytest.mark.parametrize("content", [{}, [1], None, "text", 5])
+    def test_is_an_object_with_fields(self, path: Path, content: Any) -> None:
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert "it is no JSON object with the fields of the specification." in problem("config", path)
 
 
 class TestCatalog:
     def test_is_read(self, path: Path) -> None:
-        path.write_text(json.dumps({"streams": [CONFIGURED]}), encoding="utf-8")
-        assert read_catalog(str(path)).streams[0].stream.name == "groups"
-
-    @pytest.mark.parametrize(
-        "content",
-        [
-            {"streams": [DISCOVERED]},
-            {"type": "CATALOG", "catalog": {"streams": []}},
-            {"streams": [CONFIGURED, DISCOVERED]},
-        ],
-    )
-    def test_of_discover(self, path: Path, content: Any) -> None:
-        path.write_text(json.dumps(content), encoding="utf-8")
-        message = problem(read_catalog, path)
-        assert "does not hold a configured catalog at streams" in message
-        assert "Give each entry a stream that discover prints, a sync_mode and a destination_sync_mode." in message
+        assert read("catalog", path, {"streams": [CONFIGURED]}).streams[0].stream.name == "groups"
 
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (
-                {"streams": [{**CONFIGURED, "destination_sync_mode": "overwrite_dedup"}]},
-                "'overwrite_dedup' is not one of",
-            ),
-            ({"streams": [{**CONFIGURED, "sync_mode": "cdc"}]}, "streams/0/sync_mode: 'cdc'"),
-            ({"streams": {}}, "at streams: "),
-            ({"streams": ["groups"]}, "at streams/0: "),
-            ({"streams": [None]}, "at streams/0: "),
-            ({"streams": [5]}, "at streams/0: "),
-            ({}, "at streams: "),
+            ({"streams": [DISCOVERED]}, '"stream" is a required property'),
+            ({"type": "CATALOG", "catalog": {"streams": []}}, '"streams" is a required property'),
+            ({"streams": [{**CONFIGURED, "destination_sync_mode": "overwrite_dedup"}]}, '"overwrite_dedup" is not one'),
+            ({"streams": [{**CONFIGURED, "sync_mode": "cdc"}]}, '"cdc" is not one of ["full_refresh", "incremental"]'),
+            ({"streams": ["groups"]}, '"groups" is not of type "object"'),
+            (5, '5 is not of type "object"'),
         ],
     )
     def test_of_another_shape(self, path: Path, content: Any, words: str) -> None:
         path.write_text(json.dumps(content), encoding="utf-8")
-        message = problem(read_catalog, path)
-        assert "does not hold a configured catalog" in message
-        assert words in message
+        assert words in problem("catalog", path)
 
 
 class TestState:
     def test_is_read(self, path: Path) -> None:
-        path.write_text(json.dumps([STATE]), encoding="utf-8")
-        (message,) = read_state(str(path))
+        (message,) = read("state", path, [STATE])
         assert message.stream.stream_descriptor.name == "groups"
+        assert message.stream.stream_state.cursor == "2026"
 
     @pytest.mark.parametrize("content", [[], {}, None])
     def test_is_empty(self, path: Path, content: Any) -> None:
-        path.write_text(json.dumps(content), encoding="utf-8")
-        assert read_state(str(path)) == []
-
-    def test_is_not_given(self) -> None:
-        assert read_state("") == []
+        assert read("state", path, content) == []
 
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            ({"groups": {"cursor": "2026"}}, "does not hold a JSON array of state messages"),
-            ("text", "does not hold a JSON array of state messages"),
-            ([1], "1 is not of type 'object'"),
-            ([{}], "does not hold a JSON array of state messages. Give it"),
-            ([{"type": "STATE", "state": STATE}], "at type: 'STATE' is not one of"),
-            ([{**STATE, "stream": 5}], "at stream: "),
+            ({"groups": {"cursor": "2026"}}, '"groups" is not of type "object"'),
+            ([{}], "should contain either a stream, global, or state field"),
+            ([{"type": "STATE", "state": STATE}], '"STATE" is not one of'),
+            (5, ""),
         ],
     )
     def test_of_another_shape(self, path: Path, content: Any, words: str) -> None:
         path.write_text(json.dumps(content), encoding="utf-8")
-        assert words in problem(read_state, path)
+        assert words in problem("state", path)

@@ -297,7 +297,6 @@ class TestEachList:
     """Each list is requested with its parameters, page after page, and every record is emitted once."""
 
     def test_reads_three_pages(self, docebo: Platform, case: Case) -> None:
-        docebo.serves("manage/v1/user_fields", {"id": 7}, {"id": 8})
         docebo.serves_pages(
             case.path,
             PageBuilder().with_records(case.numbered(1), case.numbered(2)).page(1, of=3),
@@ -305,16 +304,14 @@ class TestEachList:
             PageBuilder().with_records(case.numbered(4)).page(3, of=3),
         )
 
-        output = read(case.stream)
+        output = read(case.stream, fields=["field_7", "field_8"])
 
         assert output.records(case.stream) == [case.emitted(number) for number in (1, 2, 3, 4)]
         assert output.is_complete(case.stream)
         assert output.warnings() == []
         queries = sorted(docebo.queries_for(case.path), key=lambda query: query["page"])
         assert queries == [{"page": [page], "page_size": ["200"], **case.query} for page in ("1", "2", "3")]
-        assert set(docebo.paths_requested) - {case.path} == (
-            {"manage/v1/user_fields"} if case.stream == "users" else set()
-        )
+        assert set(docebo.paths_requested) == {case.path}
 
 
 @pytest.mark.parametrize("case", CASES[:1], ids=lambda case: case.stream)
@@ -389,8 +386,11 @@ class TestDiscover:
 
         assert output.discovered("users").json_schema["properties"].keys() == properties("users").keys()
         (warning,) = output.warnings()
-        assert "user_fields" in warning
+        assert warning.startswith("Stream user_fields: ")
         assert f"({status})" in warning
+        assert warning.endswith(
+            "(GET /manage/v1/user_fields, page 1) Stream users is shown without its additional fields."
+        )
 
     def test_definitions_that_fail_otherwise_fail_discover(self, docebo: Platform) -> None:
         docebo.responds("manage/v1/user_fields", error_response(500, "Oops"))
@@ -399,6 +399,33 @@ class TestDiscover:
 
         assert failure_type.value == "transient_error"
         assert "user_fields" in message
+
+
+class TestAdditionalFields:
+    """A read takes them from its catalog, so that it sends no requests for their definitions."""
+
+    def test_are_text_and_cost_no_request(self, docebo: Platform) -> None:
+        docebo.responds("manage/v1/user_fields", error_response(500, "Oops"))
+        docebo.serves("manage/v1/user", {"user_id": 1, "field_3": 5, "field_4": {"a": True}})
+
+        output = read("users", fields=["user_id", "field_3", "field_4"])
+
+        assert output.records("users") == [{"user_id": 1, "field_3": "5", "field_4": '{"a":true}'}]
+        assert output.is_complete("users")
+        assert output.warnings() == []
+        assert docebo.requests_for("manage/v1/user_fields") == []
+
+    def test_those_that_the_catalog_lacks_are_warned_of_once(self, docebo: Platform) -> None:
+        docebo.serves("manage/v1/user", *({"user_id": number, "field_3": "a", "field_9": 5} for number in range(3)))
+
+        output = read("users", fields=["user_id", "field_3"])
+
+        assert [record["field_9"] for record in output.records("users")] == ["5", "5", "5"]
+        assert output.is_complete("users")
+        assert output.warnings() == [
+            "Stream users: the field field_9 is not in the schema of the connection, so most destinations drop it. "
+            "Refresh the schema."
+        ]
 
 
 class TestOlderNames:

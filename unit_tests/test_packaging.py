@@ -69,7 +69,7 @@ class TestRequirements:
         lines = [line for line in text_of(f"requirements/{name}.in").splitlines() if not line.startswith("#")]
         pinned = exported(name)
         for line in lines:
-            wanted, _, exact = line.partition("==")
+            wanted, _, exact = line.partition("#")[0].partition("<")[0].strip().partition("==")
             assert any(package == normal(wanted) and exact in ("", pin) for package, pin in pinned), line
         assert all(pinned.values())
 
@@ -86,6 +86,10 @@ class TestVersion:
     def test_the_labels_of_the_image(self) -> None:
         labels = re.findall(r'(?:io\.airbyte|org\.opencontainers\.image)\.version="([^"]+)"', text_of("Dockerfile"))
         assert labels == [version(), version()]
+
+    def test_the_dbt_package(self) -> None:
+        assert yaml.safe_load(text_of("dbt/dbt_project.yml"))["version"] == version()
+        assert re.findall(r"revision: v([\d.]+)$", text_of("dbt/README.md"), re.M) == [version()]
 
     def test_the_changelog_begins_with_it(self) -> None:
         assert entries()[0][0] == version()

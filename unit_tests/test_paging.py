@@ -1,4 +1,4 @@
-"""Lists at the front door: read to their end in the order of their pages, or failed. The rules: test_responses.py."""
+"""Lists at the front door: read to their end, in the order of their pages, or failed. The rules: test_responses.py."""
 
 from typing import Any
 
@@ -33,15 +33,26 @@ class TestEnd:
         assert output.records("branches") == records(1, 2, 3)
         assert output.is_complete("branches")
 
-    def test_at_the_page_count_though_there_is_always_more(self, docebo: Platform) -> None:
-        docebo.serves_pages(
-            BRANCHES, *(page_with(*records(page)).page(page, of=2).with_paging(has_more_data=True) for page in (1, 2))
-        )
+    def test_a_page_more_is_requested_where_there_is_always_more(self, docebo: Platform) -> None:
+        pages = [page_with(*records(page)).page(page, of=2).with_paging(has_more_data=True) for page in (1, 2)]
+        docebo.serves_pages(BRANCHES, *pages, page_with().page(3, of=2))
 
         output = read("branches")
 
         assert output.records("branches") == records(1, 2)
-        assert len(docebo.requests_for(BRANCHES)) == 2
+        assert output.is_complete("branches")
+        assert len(docebo.requests_for(BRANCHES)) == 3
+
+    def test_a_count_that_is_capped_does_not_end_the_list(self, docebo: Platform) -> None:
+        capped = {"total_count": 2, "total_page_count": 2}
+        docebo.serves_pages(
+            BRANCHES, *(page_with(*records(page)).page(page, of=4).with_paging(**capped) for page in (1, 2, 3, 4))
+        )
+
+        output = read("branches")
+
+        assert output.records("branches") == records(1, 2, 3, 4)
+        assert output.is_complete("branches")
 
     def test_a_short_page_without_any_paging_field_is_the_last(self, docebo: Platform) -> None:
         docebo.serves_pages(
@@ -89,8 +100,27 @@ class TestWrongPages:
         assert output.records("branches") == records(1, 2)
         ((failure_type, message),) = output.errors()
         assert failure_type.value == "transient_error"
-        assert "Page 2 of 3 is empty although more was announced: 2 of 6 records were received." in message
+        assert message.startswith(
+            "Stream branches: Page 2 is empty, after 2 of 6 records. (GET /manage/v1/orgchart, page 2) Tried 9 times. "
+        )
         assert output.is_incomplete("branches")
+
+    def test_where_less_than_a_page_is_missing_an_empty_page_is_believed_with_a_warning(self, docebo: Platform) -> None:
+        docebo.serves_pages(
+            BRANCHES,
+            page_with(*records(1, 2)).page(1, of=2).with_paging(total_count=3),
+            page_with().page(2, of=2).with_paging(total_count=3),
+        )
+
+        output = read("branches")
+
+        assert output.records("branches") == records(1, 2)
+        assert output.is_complete("branches")
+        assert output.warnings() == [
+            "Stream branches: the list counts 1 records more than it has shown (GET /manage/v1/orgchart, page 2). If "
+            "rows have moved while it was read, they come with the next full sync. Logged once per stream."
+        ]
+        assert len(docebo.requests_for(BRANCHES)) == 3
 
     def test_a_cache_that_serves_the_first_page_for_every_page_fails_the_stream(self, docebo: Platform) -> None:
         docebo.responds(BRANCHES, page_with(*records(1)).without_paging().with_paging(has_more_data=True).build())
@@ -100,16 +130,58 @@ class TestWrongPages:
 
         ((failure_type, message),) = output.errors()
         assert failure_type.value == "transient_error"
-        assert "Page 2 holds the same records as an earlier page." in message
+        assert message.startswith("Stream branches: Page 2 holds no record that the pages before it did not, after ")
         assert output.is_incomplete("branches")
         assert output.is_complete("certifications")
 
-    def test_a_list_without_end_fails_the_stream(self, docebo: Platform) -> None:
-        for number in range(1, 60):
-            page = page_with(*records(number)).with_paging(current_page=number, has_more_data=True, total_count=2)
-            docebo.responds(BRANCHES, page.with_paging(total_page_count=None).build(), when={"page": str(number)})
 
-        ((failure_type, message),) = read("branches").errors()
+class TestRowsThatMove:
+    """Each of them would be missed if pages were read in their order, once."""
 
-        assert failure_type.value == "transient_error"
-        assert "The list does not end: 23 records were received of 2." in message
+    def test_rows_that_move_up_behind_deleted_ones_are_read(self, docebo: Platform) -> None:
+        full = [page_with(*records(*rows)).with_paging(total_count=6) for rows in ((1, 2), (3, 4), (5, 6))]
+        after = [page_with(*records(*rows)).with_paging(total_count=5) for rows in ((2, 3), (4, 5), (6,))]
+        docebo.serves_pages(BRANCHES, *full)
+        for number in (1, 2, 3):
+            was, is_now = (pages[number - 1].page(number, of=3).build() for pages in (full, after))
+            # Row 1 is deleted after the first page was read.
+            docebo.responds(BRANCHES, *([was] if number == 1 else []), is_now, when={"page": str(number)})
+
+        output = read("branches")
+
+        assert {record["id"] for record in output.records("branches")} == {1, 2, 3, 4, 5, 6}
+        assert output.is_complete("branches")
+        assert output.warnings() == []
+
+    def test_where_a_row_came_twice_and_another_is_missing_the_list_is_read_once_more(self, docebo: Platform) -> None:
+        """Row 1 moved to the end, so that row 3 slipped onto the page that was read already."""
+        first = [page_with(*records(*rows)).page(page, of=2) for page, rows in enumerate([(1, 2), (4, 1)], start=1)]
+        again = [page_with(*records(*rows)).page(page, of=2) for page, rows in enumerate([(2, 3), (4, 1)], start=1)]
+        for number, pages in enumerate(zip(first, again, strict=True), start=1):
+            responses = [page.with_paging(total_count=4).build() for page in pages]
+            docebo.responds(BRANCHES, *responses, when={"page": str(number)})
+        docebo.responds(BRANCHES, page_with().page(3, of=2).with_paging(total_count=4).build(), when={"page": "3"})
+
+        output = read("branches")
+
+        assert {record["id"] for record in output.records("branches")} == {1, 2, 3, 4}
+        assert output.is_complete("branches")
+        assert output.warnings() == []
+
+    def test_a_page_or_more_of_new_rows_in_front_is_read(self, docebo: Platform) -> None:
+        """Pages move down, so that one brings no new row, and those of the import are missing at the end."""
+        grown = {2: records(1, 2), 3: records(3, 4), 4: []}
+        docebo.responds(
+            BRANCHES,
+            page_with(*records(1, 2)).page(1, of=2).with_paging(total_count=4).build(),
+            page_with(*records(8, 9)).page(1, of=3).with_paging(total_count=6).build(),
+        )
+        for number, rows in grown.items():
+            page = page_with(*rows).page(number, of=3).with_paging(total_count=6)
+            docebo.responds(BRANCHES, page.build(), when={"page": str(number)})
+
+        output = read("branches")
+
+        assert output.errors() == []
+        assert {record["id"] for record in output.records("branches")} == {1, 2, 3, 4, 8, 9}
+        assert output.is_complete("branches")

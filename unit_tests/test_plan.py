@@ -1,6 +1,8 @@
 """The command `plan`: its estimates, its report, and what it says of a platform that rate limits or fails."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,75 +10,54 @@ import pytest
 import requests
 import requests_mock
 
-from source_docebo.plan import MAX_REQUESTS, Planner, _extent, main, plan
-from source_docebo.plan_report import AT_LEAST, ESTIMATE, Count, StreamPlan, as_json, as_text
+from source_docebo.plan import AT_LEAST, ESTIMATE, MAX_REQUESTS, Count, StreamPlan, _extent, main, report
 from source_docebo.responses import Page
-from source_docebo.source import CHECK_SECONDS, SourceDocebo
-from unit_tests.builders import PLATFORM, ConfigBuilder, Platform, Response, error_response, page_with, token_error
+from unit_tests.builders import PLATFORM, ConfigBuilder, Platform, error_response, page_with, token_error
 from unit_tests.conftest import Time
-from unit_tests.declared import path_of
+from unit_tests.declared import path_of, streams
+
+LISTS = [path_of(each) for each in streams().values() if "partition_router" not in each["retriever"]]
+CATEGORIES = "learn/v1/categories"
+COURSES = "learn/v1/courses"
+GROUPS = "audiences/v1/audience"
+USERS = "manage/v1/user"
+Captured = pytest.CaptureFixture[str]
+Plan = Callable[..., "Printed"]
+
+
+class Printed:
+    """What the command has printed."""
+
+    def __init__(self, code: int, printed: Any) -> None:
+        self.code, self.text, self.errors = code, printed.out, printed.err.splitlines()
+
+    def row(self, stream: str) -> list[str]:
+        """What the table says of a stream: readable, records, requests, minutes."""
+        (line,) = re.findall(rf"^{stream} .*$", self.text, re.MULTILINE)
+        return re.split(r" {2,}", line)[1:]
+
+    def notes(self, stream: str) -> list[str]:
+        """What is said of a stream below the table: what to do, which fields differ."""
+        below = self.text.partition("What to do\n")[2]
+        return re.findall(rf"^  {stream}: (.*)$", re.sub(r"\n {4}", " ", below), re.MULTILINE)
 
 
 @pytest.fixture
-def clock(clock: Time, monkeypatch: pytest.MonkeyPatch) -> Time:
-    monkeypatch.setattr("source_docebo.plan.time", clock)
-    return clock
+def plan(docebo: Platform, tmp_path: Path, capsys: Captured) -> Plan:
+    """Runs the command for a platform that has nothing, unless a test serves more."""
+    for path in LISTS:
+        docebo.serves(path)
 
+    def run(**fields: Any) -> Printed:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({**ConfigBuilder().build(), **fields}), encoding="utf-8")
+        return Printed(main(["--config", str(config)]), capsys.readouterr())
 
-def paths() -> list[str]:
-    """The paths of all streams that are read without a parent."""
-    streams = SourceDocebo(config=ConfigBuilder().build()).resolved_manifest["streams"]
-    return [path_of(each) for each in streams if "partition_router" not in each["retriever"]]
+    return run
 
 
 def page(came: int, **words: Any) -> Page:
     return Page([{"id": number} for number in range(came)], **words)
-
-
-class TestArguments:
-    @pytest.mark.parametrize(
-        ("args", "words"),
-        [
-            ([], "the following arguments are required: --config"),
-            (["--config"], "argument --config: expected one argument"),
-            (["--config", "missing.json"], "The file missing.json does not exist. Correct the path."),
-            (["--config", "x.json", "--catalog", "y.json"], "unrecognized arguments: --catalog y.json"),
-        ],
-    )
-    def test_what_is_wrong_is_one_line(self, args: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(args) == 1
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        (line,) = printed.err.splitlines()
-        assert words in line
-
-    def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["--help"]) == 0
-        assert "at most 30 requests" in " ".join(capsys.readouterr().out.split())
-
-    def test_credentials_that_docebo_rejects(
-        self, docebo: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        docebo.issues(token_error("invalid_client", 401))
-        config = tmp_path / "config.json"
-        config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
-        assert main(["--config", str(config)]) == 1
-        printed = capsys.readouterr()
-        assert printed.out == "This sends at most 30 requests to Docebo.\n\n"
-        (line,) = printed.err.splitlines()
-        assert line.startswith("Signing in to Docebo failed. Docebo does not know this client_id")
-
-    def test_json_is_all_that_is_printed(
-        self, docebo: Platform, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for path in paths():
-            docebo.serves(path)
-        config = tmp_path / "config.json"
-        config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
-        assert main(["--config", str(config), "--json"]) == 0
-        assert set(json.loads(capsys.readouterr().out)) == {
-            *("version", "airbyte_cdk", "python", "date", "streams", "total")
-        }
 
 
 class TestExtent:
@@ -104,122 +85,125 @@ class TestExtent:
 
 class TestReport:
     PLANS = (
-        StreamPlan("courses", records=Count(2000), requests=Count(10), records_read=200),
+        StreamPlan("courses", records=Count(2000), requests=Count(10)),
         StreamPlan("sessions", records=Count(12345, ESTIMATE), requests=Count(1990, AT_LEAST)),
-        StreamPlan("users", readable="no (403)", problem="Not allowed. " * 30),
+        StreamPlan("users", readable="no (403)", problem="Not allowed. " * 30, differences=["a_field_" * 3] * 40),
     )
 
     def test_the_table(self) -> None:
-        lines = as_text(list(self.PLANS), calls_per_hour=0).splitlines()
-        assert lines[2:9] == [
+        lines = report(list(self.PLANS), calls_per_hour=0).splitlines()
+        assert lines[2:7] == [
             "Stream                    Readable  Records  Requests  Minutes at 1,000/h",
-            "-------------------------------------------------------------------------",
             "courses                   yes         2,000        10                 0.6",
-            "sessions                  yes       ~12,345    ≥1,990                ≥119",
+            "sessions                  yes       ~12,345    ≥1,990              ≥119.4",
             "users                     no (403)        -         -                   -",
-            "-------------------------------------------------------------------------",
-            "All, and an access token                       ≥2,001                ≥120",
+            "All, and an access token                       ≥2,001              ≥120.1",
         ]
         assert max(map(len, lines)) <= 120
 
     def test_minutes_at_the_configured_rate(self) -> None:
-        text = as_text(list(self.PLANS), calls_per_hour=100)
-        assert "Minutes at 1,000/h  Minutes at 100/h" in text
-        assert "0.6               6.0" in text
-        assert as_text(list(self.PLANS), calls_per_hour=1000).count("Minutes at") == 1
-
-    def test_an_estimate_makes_the_total_one(self) -> None:
-        plans = [StreamPlan(sign, requests=Count(1, sign)) for sign in ("", ESTIMATE, AT_LEAST)]
-        assert json.loads(as_json(plans, 0))["total"]["requests"] == {"value": 4, "meaning": "estimate"}
-        assert json.loads(as_json(plans[:1], 0))["total"]["requests"] == {"value": 2, "meaning": "exact"}
-
-    def test_many_fields_stay_within_the_width(self) -> None:
-        absent = {f"a_field_with_a_rather_long_name_{number}": "string" for number in range(40)}
-        text = as_text([StreamPlan("users", absent=absent, records_read=3)], 0)
-        assert max(map(len, text.splitlines())) <= 120
-        assert all(name in text for name in absent)
+        lines = report(list(self.PLANS), calls_per_hour=100).splitlines()
+        assert lines[2].endswith("Minutes at 100/h")
+        assert lines[3].endswith("6.0")
 
 
 class TestPlan:
-    def test_a_rate_limit_is_reported_within_the_time_and_the_requests(
-        self, docebo: Platform, clock: Time, capsys: pytest.CaptureFixture[str]
+    def test_lists_are_exact_and_children_estimated_by_their_first_parents(
+        self, docebo: Platform, plan: Plan, clock: Time
     ) -> None:
-        for path in paths():
+        docebo.serves(GROUPS, *({"uuid": f"g{number}"} for number in range(10)))
+        members = page_with({"user_id": 1}).with_paging(total_count=300, total_page_count=2)
+        docebo.serves_pages(f"{GROUPS}/g0/users", members)
+        printed = plan()
+        assert printed.code == 0
+        assert printed.row("groups") == ["yes", "10", "1", "0.1"]
+        assert printed.row("group_members") == ["yes", "~3,000", "~20", "~1.2"]
+        assert printed.row("sessions") == ["not tried", "-", "-", "-"]
+        assert printed.notes("sessions") == ["No record of its parent stream courses was found that has such records."]
+        assert clock.slept == 0
+
+    def test_children_of_children(self, docebo: Platform, plan: Plan) -> None:
+        docebo.serves(COURSES, {"id_course": 1, "course_type": "classroom"})
+        docebo.serves("course/v1/courses/enrollments")
+        docebo.serves(f"{COURSES}/1/los")
+        docebo.serves("course/v1/courses/1/sessions", {"id": 7}, {"id": 8})
+        docebo.serves("course/v1/sessions/7/events", {"id": 70})
+        docebo.serves("course/v1/sessions/7/enrollments", {"user_id": 1})
+        printed = plan()
+        assert printed.row("sessions") == ["yes", "2", "1", "0.1"]
+        assert printed.row("session_events") == ["yes", "~2", "~2", "~0.1"]
+        assert printed.row("session_enrollments") == ["yes", "~2", "~2", "~0.1"]
+
+    def test_enrollments_are_those_since_the_start_date(self, docebo: Platform, plan: Plan) -> None:
+        plan(start_date="2024-01-01T00:00:00Z")
+        plan()
+        updated_from = [query.get("updated_from") for query in docebo.queries_for("learn/v1/enrollments")]
+        assert updated_from == [["2024-01-01 00:00:00"], None]
+
+    def test_a_stream_that_fails_for_a_moment_is_tried_again(self, docebo: Platform, plan: Plan) -> None:
+        docebo.responds(CATEGORIES, error_response(503), page_with({"id": 1}).build())
+        assert plan().row("categories") == ["yes", "1", "1", "0.1"]
+
+    def test_one_that_cannot_be_read_is_explained_without_data(self, docebo: Platform, plan: Plan) -> None:
+        docebo.responds(USERS, error_response(400, "Zoe (GET /x) may not"))
+        docebo.responds(CATEGORIES, error_response(403, "No"))
+        printed = plan()
+        assert printed.code == 0
+        assert printed.row("users") == ["no (400)", "-", "-", "-"]
+        assert printed.notes("users") == ["Docebo returned status 400."]
+        assert printed.row("categories")[0] == "no (403)"
+        (advice,) = printed.notes("categories")
+        assert advice.startswith("The API user is not allowed to read this (403).")
+
+    def test_the_platform_is_not_named(self, mocker: requests_mock.Mocker, plan: Plan) -> None:
+        mocker.get(f"{PLATFORM}/{CATEGORIES}", exc=requests.ConnectTimeout("timed out"))
+        printed = plan()
+        assert printed.row("categories")[0] == "no"
+        (problem,) = printed.notes("categories")
+        assert problem.startswith("The platform did not respond: it took too long. Check base_url.")
+        assert "acme" not in printed.text
+
+    def test_a_rate_limit_is_reported_within_the_time_and_the_requests(
+        self, docebo: Platform, plan: Plan, clock: Time
+    ) -> None:
+        for path in LISTS:
             docebo.responds(path, error_response(429))
-        assert plan(ConfigBuilder().build(), as_json=True) == 1
-        streams = json.loads(capsys.readouterr().out)["streams"]
-        assert {stream["readable"] for stream in streams} <= {"no (429)", "not tried"}
-        assert any("is used up (429)" in (stream["problem"] or "") for stream in streams)
-        assert clock.slept <= 3 * CHECK_SECONDS
+        printed = plan()
+        assert printed.code == 1
+        assert printed.row("users")[0] == "no (429)"
+        (problem,) = printed.notes("users")
+        assert problem.startswith("Docebo's limit of about 1,000 requests per hour and IP address is used up (429).")
+        assert clock.slept <= 300
         assert len(docebo.paths_requested) + len(docebo.token_forms()) <= MAX_REQUESTS
 
-    def test_a_stream_that_fails_for_a_moment_is_tried_twice(
-        self, docebo: Platform, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for path in paths():
-            docebo.serves(path)
-        docebo.responds("learn/v1/categories", error_response(503), page_with({"id": 1}).build())
-        docebo.responds("learn/v1/certification", error_response(503))
-        assert plan(ConfigBuilder().build(), as_json=True) == 0
-        streams = {stream["stream"]: stream for stream in json.loads(capsys.readouterr().out)["streams"]}
-        assert streams["categories"]["readable"] == "yes"
-        assert streams["certifications"]["readable"] == "no"
-        assert "overloaded" in streams["certifications"]["problem"]
-        assert len(docebo.requests_for("learn/v1/certification")) == 2
+    def test_fields_that_differ_are_named_without_values(self, docebo: Platform, plan: Plan) -> None:
+        docebo.serves("manage/v1/user_fields", {"id": 1, "title": "Department"})
+        record = {"user_id": "1", "field_1": "x", "field_2": "y", "extra": "Zoe", "Zoe@acme.com": 1}
+        docebo.serves(USERS, {**record, "last_update": "Zoe"})
+        printed = plan()
+        assert printed.row("users") == ["yes", "1", "1", "0.1"]
+        assert printed.notes("users") == [
+            "<unusual name>, extra (in no schema), field_2 (in no schema), last_update (not a date)"
+        ]
+        assert "Zoe" not in printed.text
 
-    def test_a_host_that_does_not_respond_is_not_named(
-        self, docebo: Platform, mocker: requests_mock.Mocker, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for path in paths():
-            docebo.serves(path)
-        mocker.get(f"{PLATFORM}/learn/v1/categories", exc=requests.ConnectTimeout)
-        assert plan(ConfigBuilder().build(), as_json=False) == 0
-        printed = capsys.readouterr()
-        assert "categories: The platform did not respond" in printed.out
-        assert "acme" not in printed.out + printed.err
+    def test_credentials_that_docebo_rejects_are_one_line(self, docebo: Platform, plan: Plan) -> None:
+        docebo.issues(token_error("invalid_client", 401))
+        printed = plan()
+        assert printed.code == 1
+        assert printed.text == "This sends at most 30 requests to Docebo.\n\n"
+        (line,) = printed.errors
+        assert line.startswith("Signing in to Docebo failed. Docebo does not know this client_id")
 
-    def test_an_error_of_the_connector_costs_one_stream_only(
-        self, docebo: Platform, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for path in paths():
-            docebo.serves(path)
-        compare = Planner._compare
 
-        def fail(self: Planner, found: StreamPlan, *records: Any) -> None:
-            if found.name == "users":
-                raise KeyError("somebody@example.com")
-            compare(self, found, *records)
+def test_a_file_that_does_not_exist_is_one_line(capsys: Captured) -> None:
+    assert main(["--config", "missing.json"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("The file missing.json holds no config: ")
 
-        monkeypatch.setattr(Planner, "_compare", fail)
-        assert plan(ConfigBuilder().build(), as_json=False) == 0
-        printed = capsys.readouterr().out
-        assert "users: The connector has an error (KeyError). Please tell its authors." in printed
-        assert "somebody" not in printed
 
-    def test_a_field_may_be_defined_on_a_page_that_was_not_read(
-        self, docebo: Platform, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        record = {"user_id": "1", "field_1": "x", "field_2": "y", "extra": True}
-        for path in paths():
-            docebo.serves(path)
-        docebo.serves("manage/v1/user", record)
-        found = {}
-        for pages in (1, 2):
-            definitions = page_with({"id": 1, "title": "Department"}).with_paging(
-                total_page_count=pages, total_count=None
-            )
-            docebo.serves_pages("manage/v1/user_fields", definitions)
-            plan(ConfigBuilder().build(), as_json=True)
-            streams = {stream["stream"]: stream for stream in json.loads(capsys.readouterr().out)["streams"]}
-            found[pages] = streams["users"]["fields_in_no_schema"]
-        assert found == {1: {"extra": "boolean", "field_2": "string"}, 2: {"extra": "boolean"}}
-
-    def test_docebos_own_words_are_left_out(self, docebo: Platform, capsys: pytest.CaptureFixture[str]) -> None:
-        for path in paths():
-            docebo.serves(path)
-        words = {"name": "Error", "message": ["Zoe (GET /x) may not"], "status": 400}
-        docebo.responds("manage/v1/user", Response(words, 400))
-        plan(ConfigBuilder().build(), as_json=True)
-        streams = {stream["stream"]: stream for stream in json.loads(capsys.readouterr().out)["streams"]}
-        assert streams["users"]["readable"] == "no (400)"
-        assert streams["users"]["problem"] == "Docebo returned status 400."
+def test_help(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert not ended.value.code
+    assert "at most 30 requests" in " ".join(capsys.readouterr().out.split())

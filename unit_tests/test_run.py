@@ -1,13 +1,13 @@
-"""The process: output in whole UTF-8 lines or an error, and commands that end without a traceback."""
+"""The process: output in UTF-8 or an error, signals, arguments, and commands that end without a traceback."""
 
 import contextlib
 import errno
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +18,12 @@ import pytest
 from airbyte_cdk.logger import AirbyteLogFormatter
 
 from source_docebo import run
+from source_docebo.client import Client
 from source_docebo.errors import config_error
 from source_docebo.run import Output
 from source_docebo.source import SourceDocebo
 from unit_tests.builders import ConfigBuilder
+from unit_tests.conftest import Time
 
 ROOT = Path(__file__).parent.parent
 Captured = pytest.CaptureFixture[str]
@@ -51,6 +53,21 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
             os.close(descriptor)
 
 
+@pytest.fixture
+def output_clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr("source_docebo.run.time", clock)
+    return clock
+
+
+@pytest.fixture
+def writes(pipe: tuple[int, int], output_clock: Time, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was written, each time; standard output has just been written."""
+    written: list[bytes] = []
+    monkeypatch.setattr("source_docebo.run.os.write", lambda _, data: written.append(bytes(data)) or len(data))
+    return written
+
+
 class TestOutput:
     def test_is_utf_8_whatever_the_locale(self, pipe: tuple[int, int]) -> None:
         output = Output()
@@ -64,30 +81,32 @@ class TestOutput:
         output.flush()
         assert json.loads(os.read(pipe[0], 100)) == {"name": "\ud83d"}
 
-    def test_consists_of_whole_lines(self, pipe: tuple[int, int]) -> None:
+    def test_gathers_lines_for_a_tenth_of_a_second(self, writes: list[bytes], output_clock: Time) -> None:
         output = Output()
-        output.write("one\ntw")
-        output.flush()
-        assert os.read(pipe[0], 100) == b"one\n"
-        output.write("o\n")
-        output.flush()
-        assert os.read(pipe[0], 100) == b"two\n"
+        output.write("one\n")
+        output.write("two\n")
+        output_clock.sleep(0.09)
+        output.write("three\n")
+        output_clock.sleep(0.02)
+        output.write("four\n")
+        assert writes == [b"one\n", b"two\nthree\nfour\n"]
 
-    def test_gathers_up_to_100_000_characters(self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-        writes: list[int] = []
-        monkeypatch.setattr("source_docebo.run.os.write", lambda _, data: writes.append(len(data)) or len(data))
+    def test_gathers_up_to_100_000_bytes(self, writes: list[bytes]) -> None:
         output = Output()
+        output.flush()
         for _ in range(1000):
             output.write("x" * 99 + "\n")
         assert writes == []
         output.write("\n")
-        assert writes == [100_001]
+        assert [len(data) for data in writes] == [100_001]
 
-    def test_is_written_while_nothing_more_comes(self, pipe: tuple[int, int]) -> None:
+    def test_a_log_line_is_written_at_once_with_those_before_it(self, writes: list[bytes]) -> None:
         output = Output()
-        threading.Thread(target=output.flush_regularly, daemon=True).start()
-        output.write("Waiting 3600 seconds\n")
-        assert os.read(pipe[0], 100) == b"Waiting 3600 seconds\n"
+        output.flush()
+        output.write("a record\n")
+        handler = logging.StreamHandler(output)  # type: ignore[arg-type]
+        handler.emit(logging.LogRecord("airbyte", logging.INFO, "", 0, "Waiting 3600 seconds.", (), None))
+        assert b"".join(writes) == b"a record\nWaiting 3600 seconds.\n"
 
     def test_a_pipe_that_does_not_block_gets_every_byte(self, pipe: tuple[int, int]) -> None:
         reading, writing = pipe
@@ -105,11 +124,9 @@ class TestOutput:
         with open(reading, "rb", closefd=False) as source:
             assert source.read() == lines.encode()
 
-    @pytest.mark.parametrize(
-        ("number", "code"), [(errno.ENOSPC, 1), (errno.EIO, 1), (errno.EBADF, 1), (errno.EPIPE, 141)]
-    )
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
     def test_one_failed_write_ends_the_process(
-        self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, capsys: Captured, number: int, code: int
+        self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, capsys: Captured, number: int
     ) -> None:
         """Also if the next one would succeed: the lines in between are lost."""
 
@@ -117,36 +134,53 @@ class TestOutput:
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr("source_docebo.run.os.write", fail)
-        output = Output()
-        output.write("a line\n")
-        with pytest.raises(Ended, match=str(code)):
-            output.flush()
-        message = capsys.readouterr().err
-        assert message.startswith(f"Standard output cannot be written: {os.strerror(number)}. ")
-        assert message.count("\n") == 1
-
-    def test_that_was_closed_ends_the_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sys, "__stdout__", None)
-        output = Output()
-        output.write("a line\n")
         with pytest.raises(Ended, match="1"):
-            output.exit(0)
+            Output().write("a line\n")
+        assert capsys.readouterr().err == f"Standard output cannot be written: {os.strerror(number)}.\n"
 
-    def test_exit_writes_what_was_gathered(self, pipe: tuple[int, int]) -> None:
-        output = Output()
-        output.write("the last line\n")
-        with pytest.raises(Ended, match="7"):
-            output.exit(7)
+
+class TestProcess:
+    @pytest.fixture(autouse=True)
+    def handlers(self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
+        """The handlers that were set, by the signal's number; those of this process stay."""
+        found: dict[int, Any] = {}
+        monkeypatch.setattr(run.signal, "signal", found.__setitem__)
+        monkeypatch.setattr(sys, "stdout", sys.stdout)
+        return found
+
+    @pytest.mark.parametrize(("end", "code"), [(7, 7), (SystemExit(2), 1), (SystemExit(0), 0), (SystemExit(None), 0)])
+    def test_ends_with_what_was_gathered_and_the_exit_code(
+        self, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, end: Any, code: int
+    ) -> None:
+        def command(args: list[str]) -> int:
+            sys.stdout.flush()
+            sys.stdout.write(f"{args[0]}\n")
+            if isinstance(end, SystemExit):
+                raise end
+            return int(end)
+
+        monkeypatch.setattr(run, "execute", command)
+        with pytest.raises(Ended) as ended:
+            run.run(["the last line"])
+        assert ended.value.args == (code,)
         assert os.read(pipe[0], 100) == b"the last line\n"
 
-    def test_process_1_that_survives_its_signal_exits_with_128_and_the_number(
-        self, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(("pid", "is_first"), [(1, True), (4711, False)])
+    def test_process_1_exits_with_128_and_the_number_of_its_signal(
+        self, monkeypatch: pytest.MonkeyPatch, handlers: dict[int, Any], pid: int, is_first: bool
     ) -> None:
-        sent: list[tuple[int, int]] = []
-        monkeypatch.setattr("source_docebo.run.os.kill", lambda *args: sent.append(args))
-        with pytest.raises(Ended, match="143"):
-            run._die(15)
-        assert sent == [(os.getpid(), 15)]
+        """The kernel ends any other process, but not that of a container."""
+        monkeypatch.setattr(run, "execute", lambda _: 0)
+        monkeypatch.setattr("source_docebo.run.os.getpid", lambda: pid)
+        with pytest.raises(Ended):
+            run.run([])
+        assert set(handlers) == {signal.SIGTERM, signal.SIGINT}
+        if is_first:
+            with pytest.raises(Ended) as ended:
+                handlers[signal.SIGTERM](signal.SIGTERM, None)
+            assert ended.value.args == (143,)
+        else:
+            assert set(handlers.values()) == {signal.SIG_DFL}
 
 
 @pytest.fixture
@@ -172,24 +206,46 @@ class TestArguments:
         ("args", "word"),
         [
             (["check"], "--config"),
-            (["discover"], "--config"),
             (["read", "--config", "c.json"], "--catalog"),
             (["sync"], "'sync'"),
             (["spec", "--verbose"], "--verbose"),
-            ([], "plan"),
+            (["plan"], "--config"),
         ],
     )
-    def test_that_cannot_be_used_are_one_line(self, execute: Callable[..., Any], args: list[str], word: str) -> None:
-        code, output, errors = execute(*args)
-        assert code == 1
-        assert output == []
-        (line,) = errors
-        assert word in line
+    def test_that_cannot_be_used_are_named_on_standard_error(
+        self, execute: Callable[..., Any], capsys: Captured, args: list[str], word: str
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            execute(*args)
+        assert ended.value.code == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert word in printed.err.splitlines()[-1]
 
-    def test_help(self, execute: Callable[..., Any]) -> None:
-        code, output, errors = execute("--help")
-        assert (code, errors) == (0, [])
-        assert "discover" in "".join(output)
+    @pytest.mark.parametrize("command", ["discover", "read"])
+    def test_a_configuration_that_cannot_be_used_is_an_error_of_the_protocol(
+        self, execute: Callable[..., Any], tmp_path: Path, command: str
+    ) -> None:
+        code, output, _ = execute(command, *self.files(tmp_path)[: 4 if command == "read" else 2])
+        assert code == 1
+        error = json.loads(output[-1])["trace"]["error"]
+        assert error["message"] == "Configuration: the field base_url is missing."
+        assert error["failure_type"] == "config_error"
+        assert "stack_trace" not in error
+
+    def test_for_check_it_is_the_status(self, execute: Callable[..., Any], tmp_path: Path) -> None:
+        code, output, _ = execute("check", *self.files(tmp_path)[:2])
+        assert code == 0
+        assert json.loads(output[-1])["connectionStatus"] == {
+            "status": "FAILED",
+            "message": "Configuration: the field base_url is missing.",
+        }
+
+    def files(self, directory: Path) -> list[str]:
+        config = ConfigBuilder().without("base_url").build()
+        (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        (directory / "catalog.json").write_text('{"streams": []}', encoding="utf-8")
+        return ["--config", str(directory / "config.json"), "--catalog", str(directory / "catalog.json")]
 
 
 def test_plan_gets_its_arguments_and_gives_the_exit_code(
@@ -201,49 +257,19 @@ def test_plan_gets_its_arguments_and_gives_the_exit_code(
     assert execute("plan", "--config", "c.json") == (3, [], [])
 
 
-class TestTemporaryDirectory:
-    @pytest.fixture(autouse=True)
-    def fresh(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tempfile, "tempdir", None)
-        monkeypatch.delenv("TMPDIR", raising=False)
-        monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [os.environ.get("TMPDIR", "/nowhere")])
-
-    def test_is_in_memory_where_no_other_can_be_written(
-        self, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        code, output, _ = execute("spec")
-        assert code == 0
-        assert json.loads(output[-1])["type"] == "SPEC"
-        assert tempfile.gettempdir() == "/dev/shm"
-
-    def test_is_missing(self, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail() -> Any:
-            raise FileNotFoundError
-
-        monkeypatch.setattr(tempfile, "TemporaryFile", fail)
-        code, output, _ = execute("spec")
-        (line,) = output
-        error = json.loads(line)["trace"]["error"]
-        assert code == 1
-        assert error["failure_type"] == "config_error"
-        assert "TMPDIR" in error["message"]
-        assert "stack_trace" not in error
-
-
 class TestSecrets:
     SECRET = 'se"cr/et & more'
 
     @pytest.fixture
     def files(self, tmp_path: Path) -> list[str]:
         config = ConfigBuilder().with_field("credentials.client_secret", self.SECRET).build()
-        (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        (tmp_path / "catalog.json").write_text('{"streams": []}', encoding="utf-8")
+        stream = {"name": "branches", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
+        entry = {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
+        for name, content in {"config": config, "catalog": {"streams": [entry]}}.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
         return ["--config", str(tmp_path / "config.json"), "--catalog", str(tmp_path / "catalog.json")]
 
-    @pytest.mark.parametrize(
-        "echoed",
-        [SECRET, 'se\\"cr/et & more', 'se\\"cr\\/et & more', "se%22cr%2Fet+%26+more", "se%22cr%2Fet%20%26%20more"],
-    )
+    @pytest.mark.parametrize("echoed", [SECRET, "se%22cr%2Fet+%26+more"], ids=["raw", "URL-encoded"])
     def test_are_masked_in_an_unexpected_error(
         self, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, files: list[str], echoed: str
     ) -> None:
@@ -251,13 +277,15 @@ class TestSecrets:
             logging.getLogger("airbyte").warning("Docebo says: %s", echoed)
             raise RuntimeError(f"error: {echoed}")
 
-        monkeypatch.setattr(SourceDocebo, "_create_streams", fail)
+        monkeypatch.setattr(Client, "request", fail)
         code, output, _ = execute("read", *files)
         assert code == 1
-        trace = json.loads(output[-1])["trace"]["error"]
-        assert trace["internal_message"] == "error: ****"
-        assert "RuntimeError: error: ****" in trace["stack_trace"]
-        assert any(json.loads(line).get("log", {}).get("message") == "Docebo says: ****" for line in output)
+        messages = [json.loads(line) for line in output]
+        (error, *_) = [each["trace"]["error"] for each in messages if "error" in each.get("trace", {})]
+        assert error["internal_message"] == "error: ****"
+        assert "RuntimeError: error: ****" in error["stack_trace"]
+        assert any(each.get("log", {}).get("message") == "Docebo says: ****" for each in messages)
+        assert echoed not in str(messages)
 
     def test_are_masked_in_a_connection_status(
         self, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, files: list[str]

@@ -1,13 +1,11 @@
 """The source as a library: what belongs to one command, and the secrets that are masked."""
 
-import json
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import AirbyteMessage, Status, SyncMode, Type
+from airbyte_cdk.models import AirbyteMessage, FailureType, Status, SyncMode, Type
 from airbyte_cdk.test.catalog_builder import CatalogBuilder
 from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
@@ -16,10 +14,12 @@ import source_docebo
 from source_docebo.client import Client
 from source_docebo.components import SchemaNormalizer
 from source_docebo.source import SourceDocebo
-from unit_tests.builders import ConfigBuilder, Platform, page_with
+from unit_tests.builders import ConfigBuilder, Platform, error_response, page_with
+from unit_tests.conftest import Time
 
 logger = logging.getLogger("airbyte")
 COURSES = "learn/v1/courses"
+FIELDS = "manage/v1/user_fields"
 USERS = "manage/v1/user"
 CATALOG = CatalogBuilder().with_stream("users", SyncMode.full_refresh).build()
 
@@ -50,40 +50,32 @@ def records(messages: Any) -> list[AirbyteMessage]:
 
 
 class TestCommand:
-    def test_a_check_has_20_seconds(self, commands: list[Mapping[str, Any]]) -> None:
-        config = ConfigBuilder().build()
-        assert SourceDocebo(config=config).check(logger, config).status == Status.SUCCEEDED
-        (command,) = commands
-        assert (command["streams"], command["deadline_seconds"]) == (None, 20)
-
-    def test_discover_has_no_deadline(self, commands: list[Mapping[str, Any]]) -> None:
+    def test_check_and_discover_have_their_time(self, commands: list[Mapping[str, Any]]) -> None:
         config = ConfigBuilder().build()
         source = SourceDocebo(config=config)
-        source.check(logger, config)
+        assert source.check(logger, config).status == Status.SUCCEEDED
         source.discover(logger, config)
-        _, command = commands
-        assert command.keys() == {"id", "streams"}
-        assert command["streams"] is None
+        assert [{**command, "id": ""} for command in commands] == [
+            {"id": "", "seconds": 20},
+            {"id": "", "seconds": 300},
+        ]
 
-    def test_a_read_knows_the_selected_streams_that_exist(self, commands: list[Mapping[str, Any]]) -> None:
+    def test_a_read_knows_the_selected_streams_and_their_fields(self, commands: list[Mapping[str, Any]]) -> None:
         config = ConfigBuilder().build()
-        catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh).build()
-        list(SourceDocebo(catalog, config, []).read(logger, config, catalog, []))
+        list(SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, []))
         (command,) = commands
-        assert command["streams"] == {"users": []}
-        assert "deadline_seconds" not in command
+        assert {**command, "id": ""} == {"id": "", "streams": {"users": []}}
 
-    def test_each_read_is_another(self, commands: list[Mapping[str, Any]], platform: Platform) -> None:
+    def test_each_is_another(self, commands: list[Mapping[str, Any]], platform: Platform) -> None:
         config = ConfigBuilder().build()
-        source = SourceDocebo(CATALOG, config, [])
         for _ in range(2):
-            assert len(records(source.read(logger, config, CATALOG, []))) == 1
-        assert len(records(SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, []))) == 1
-        assert len({command["id"] for command in commands}) == 3
-        assert len(platform.token_forms()) == 3
+            messages = SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, [])
+            assert len(records(messages)) == 1
+        assert len({command["id"] for command in commands}) == 2
+        assert len(platform.token_forms()) == 2
 
     @pytest.mark.parametrize("field", ["__command", "end_date"])
-    @pytest.mark.parametrize("value", [{"deadline_seconds": 0, "id": "mine"}, "test_read", 0, None])
+    @pytest.mark.parametrize("value", [{"seconds": 0, "id": "mine"}, "test_read", None])
     def test_a_field_of_the_users_own_has_no_effect(
         self, commands: list[Mapping[str, Any]], field: str, value: Any
     ) -> None:
@@ -91,13 +83,66 @@ class TestCommand:
         assert len(records(SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, []))) == 1
         (command,) = commands
         assert command["id"] != "mine"
-        assert "deadline_seconds" not in command
+        assert "seconds" not in command
 
     def test_is_printed_nowhere(self, capsys: pytest.CaptureFixture[str]) -> None:
         config = ConfigBuilder().build()
         source = SourceDocebo(CATALOG, config, [])
         assert "__command" not in str(list(source.read(logger, config, CATALOG, [])))
         assert "__command" not in capsys.readouterr().out
+
+
+class TestTime:
+    """Airbyte's UI waits for check and discover: they end, and say what took the time."""
+
+    RATE_LIMIT = "Docebo's limit of about 1,000 requests per hour and IP address is used up (429)."
+    HOURLY = "The 2 requests per hour that calls_per_hour allows are used up."
+
+    def check(self, **fields: Any) -> str:
+        config = {**ConfigBuilder().build(), **fields}
+        status = SourceDocebo(config=config).check(logger, config)
+        assert status.status == Status.FAILED
+        return status.message or ""
+
+    def discover(self, **fields: Any) -> str:
+        config = {**ConfigBuilder().build(), **fields}
+        with pytest.raises(AirbyteTracedException) as raised:
+            SourceDocebo(config=config).discover(logger, config)
+        assert raised.value.failure_type == FailureType.transient_error
+        return raised.value.message or ""
+
+    def test_a_check_of_a_platform_that_is_overloaded(self, platform: Platform, clock: Time) -> None:
+        platform.responds(COURSES, error_response(503))
+        message = self.check()
+        assert "Docebo is overloaded or restarting." in message
+        assert message.endswith(" Try again later; if it goes on, ask Docebo's support.")
+        assert 10 < clock.slept <= 20
+
+    def test_a_check_of_a_platform_that_rate_limits(self, platform: Platform, clock: Time) -> None:
+        platform.responds(COURSES, error_response(429))
+        assert self.RATE_LIMIT in self.check()
+        assert 10 < clock.slept <= 20
+
+    def test_a_check_that_calls_per_hour_does_not_allow(self, platform: Platform, clock: Time) -> None:
+        platform.responds(COURSES, error_response(503))
+        assert self.HOURLY in self.check(calls_per_hour=2)
+        assert clock.slept <= 20
+
+    def test_discover_waits_for_minutes_and_then_says_so(self, platform: Platform, clock: Time) -> None:
+        platform.responds(FIELDS, error_response(429))
+        assert self.RATE_LIMIT in self.discover()
+        assert 200 < clock.slept <= 300
+
+    def test_discover_that_calls_per_hour_does_not_allow(self, clock: Time) -> None:
+        assert self.HOURLY in self.discover(calls_per_hour=2)
+        assert clock.slept <= 300
+
+    def test_a_read_has_no_end(self, platform: Platform, clock: Time) -> None:
+        later = error_response(503, headers={"Retry-After": "3600"})
+        platform.responds(USERS, later, later, page_with({"user_id": 1}).build())
+        config = ConfigBuilder().build()
+        assert len(records(SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, []))) == 1
+        assert clock.slept == 7200
 
 
 class TestConfigurationOfTheCommand:
@@ -131,11 +176,11 @@ class TestSecrets:
         assert filter_secrets(f"{password} {password.replace('%40', '@')}") == "**** ****"
 
     def test_of_the_configuration_are_known_in_each_command(self) -> None:
-        config = ConfigBuilder().with_field("credentials.client_secret", 'a/"secret"').build()
+        config = ConfigBuilder().with_field("credentials.client_secret", "a/secret +").build()
         source = SourceDocebo(config=config)
         for run in (source.check, source.discover):
             run(logger, config)
-            assert filter_secrets(json.dumps('a/"secret"')) == '"****"'
+            assert filter_secrets("a/secret + a%2Fsecret+%2B") == "**** ****"
 
     @pytest.mark.parametrize("secret", ["the-client-secret", "TRACE"])
     def test_are_masked_in_the_errors_of_a_stream_and_left_in_records(
@@ -160,23 +205,22 @@ class TestSecrets:
         assert [message.record.data["name"] for message in records(messages)] == [secret]
 
 
-class TestAbandonedRead:
-    def test_stops_the_threads(self, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("source_docebo.source.MAX_QUEUED_RECORDS", 3)
-        pages = [page_with(*({"user_id": 5 * page + n} for n in range(5))).page(page, of=40) for page in range(1, 41)]
-        platform.serves_pages(USERS, *pages)
-        config = ConfigBuilder().with_field("num_workers", 2).build()
-        source = SourceDocebo(CATALOG, config, [])
-        messages = iter(source.read(logger, config, CATALOG, []))
-        while next(messages).type != Type.RECORD:
-            pass
-        while not source._concurrent_source._queue.not_full._waiters:  # type: ignore[attr-defined]
-            time.sleep(0.01)  # until a thread waits to pass a record on
-        messages.close()  # type: ignore[attr-defined]
-        for thread in source._concurrent_source._threadpool._threadpool._threads:
-            thread.join(10)
-            assert not thread.is_alive()
-        assert len(platform.requests_for(USERS)) < 10
+def test_a_read_says_what_it_has_used(platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
+    platform.responds(USERS, error_response(500), error_response(429), page_with({"user_id": 1}).build())
+    platform.serves("audiences/v1/audience", {"uuid": "a"})
+    platform.serves("audiences/v1/audience/a/users", {"user_id": 1, "likes": "tea"}, {"user_id": 2})
+    config = ConfigBuilder().build()
+    catalog = CatalogBuilder().with_stream("users", SyncMode.full_refresh)
+    catalog = catalog.with_stream("group_members", SyncMode.full_refresh).build()
+    with caplog.at_level("INFO"):
+        list(SourceDocebo(catalog, config, []).read(logger, config, catalog, []))
+    assert [record.getMessage() for record in caplog.records if " requests" in record.getMessage()][-4:] == [
+        "Stream group_members: 2 records, 1 requests.",
+        "Stream groups: 0 records, 1 requests.",
+        "Stream users: 1 records, 3 requests.",
+        "In all: 3 records, 6 requests (1 of them for access tokens), 1 retries, 0.0 minutes waited for rate limits, "
+        "0 warnings.",
+    ]
 
 
 def test_the_message_of_a_failed_check_is_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ TITLES = (
     "2023-02-30 10:00:00",
     "Sales basics 🚀",
 )
+# The names of branches: the company, what is right below it, and what is below that.
+BRANCH_NAMES = (("Acme",), ("Europe", "Americas", "Asia Pacific"), ("Sales", "Operations", "Research"), ("Team",))
 # Fields that have another name on older tenants: stream, current name, older name.
 OLDER_NAMES = (
     ("groups", "uuid", "audience_id"),
@@ -239,7 +242,7 @@ class Tenant:
         sessions_per_course: int = 2,
         enrollments_per_course: int = 12,
         members_per_group: int = 30,
-        members_per_branch: int = 12,
+        members_per_branch: int = 7,
         enrollments_per_plan: int = 15,
         course_enrollments_per_plan: int = 25,
         courses_per_plan: int = 3,
@@ -289,8 +292,11 @@ class Tenant:
         self._added: Counter[str] = Counter()
         self._orders: dict[str, tuple[int, ...]] = {}
         self._branch_bounds = _nested_set(branches)
+        # Branches take their members one after the other, so that people are in one, and the first in two.
+        sizes = [self._size("branch_members", branch) for branch in range(branches)]
+        self._first_members = list(accumulate((max(0, size - 1) for size in sizes), initial=0))
         self._enrollment_index = self._enrollment_starts()
-        self._sessions: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
+        self._session_ids: tuple[int, list[int]] = (-1, [])  # the ids of all sessions, at a version of the data
 
     @classmethod
     def reference(cls, factor: float = 1) -> "Tenant":
@@ -385,7 +391,6 @@ class Tenant:
         wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}
         wanted |= {CHILDREN[stream][0] for stream in wanted if stream in CHILDREN}  # sessions are children, too
         lists = wanted - {*CHILDREN, "course_enrollments"}
-        lists |= {DEFINITIONS[stream] for stream in wanted if stream in DEFINITIONS}
         lists |= {"courses"} if "course_enrollments" in wanted else set()
         requests = 1 + sum(pages(self.list_of(stream).size) for stream in lists)
         for stream in wanted & set(CHILDREN):
@@ -467,10 +472,10 @@ class Tenant:
         parents = CHILDREN[stream][0]
         if parents != "sessions":
             return self.rows(parents)
-        version, sessions = self._sessions
+        version, sessions = self._session_ids
         if version != self.version:
             sessions = [session["id"] for session in self.emitted("sessions")]
-            self._sessions = self.version, sessions
+            self._session_ids = self.version, sessions
         return sessions
 
     def _parts(self, stream: str) -> Iterator[List]:
@@ -508,11 +513,10 @@ class Tenant:
         if draw % 13 == 0:
             return 0
         size = average * (40 + draw % 121) // 100
-        return (
-            min(size, self.sizes["users"])
-            if stream in ("group_members", "branch_members", "course_enrollments", "session_enrollments")
-            else size
-        )
+        if stream == "branch_members":
+            return min(size, in_branches(self.sizes["users"]))
+        of_users = stream in ("group_members", "course_enrollments", "session_enrollments")
+        return min(size, self.sizes["users"]) if of_users else size
 
     def _courses(self, number: int) -> Record:
         record = Record(number).whole(id_course=course_id(number))
@@ -545,6 +549,7 @@ class Tenant:
         return record.object(available_seats={"online": 5} if number % 4 == 0 else None, partner_data=None)
 
     def _users(self, number: int) -> Record:
+        manager = manager_of(number)
         record = Record(number).user(user_id(number))
         record.same(
             username=f"person.{number}@example.com",
@@ -563,7 +568,7 @@ class Tenant:
             timezone="Europe/Berlin",
             date_format=None if number % 2 else "dd-MM-yyyy",
             multidomains=[],
-            managers=[] if number % 5 else [{"manager_type_id": 1, "manager_username": "boss@example.com"}],
+            managers=[] if manager is None else [{"manager_type_id": 1, "manager_username": username(manager)}],
             actions=["edit", "delete"],
             country="DE",
             request_on=None,
@@ -576,7 +581,7 @@ class Tenant:
             record.pair(f"field_{user_field_id(field)}", *field_value(number, field))
         for identifier in self._undefined_user_fields:
             record.same(**{f"field_{identifier}": f"Value {number % 5}"})
-        return record.object(manager_names={"1": {"manager_name": "Boss"}} if number % 5 == 0 else None)
+        return record.object(manager_names=None if manager is None else {"1": {"manager_name": f"Meier-{manager} Zoë"}})
 
     def _user_fields(self, number: int) -> Record:
         record = Record(number).text(id=user_field_id(number))
@@ -590,7 +595,9 @@ class Tenant:
     def _branches(self, number: int) -> Record:
         left, right, level = self._branch_bounds[number]
         record = Record(number).whole(id=branch_id(number), lev=level, iLeft=left, iRight=right)
-        record.same(code=f"B{number}", title=f"Branch {number}", actions=[])
+        names = BRANCH_NAMES[min(level, len(BRANCH_NAMES)) - 1]
+        title = f"{names[(number - 1) % len(names)]}{f' {number}' if level >= len(BRANCH_NAMES) else ''}"
+        record.same(code=f"B{number}", title=title, actions=[])
         if self.newer_branches:
             above = (number - 1) // BRANCHES_BELOW
             record.pair("parent_id", branch_id(above) if number else None, branch_id(above) if number else None)
@@ -599,7 +606,8 @@ class Tenant:
         return record.whole(selectable=1, selected=0).flag(has_children=right > left + 1)
 
     def _branch_members(self, parent: int, number: int) -> Record:
-        record = self._users((parent * 11 + number) % self.sizes["users"])
+        place = (self._first_members[parent] + number) % in_branches(self.sizes["users"])
+        record = self._users(place + place // 11)
         record.emitted = {name: record.emitted[name] for name in ("user_id", "username")}
         return record
 
@@ -931,6 +939,11 @@ def branch_id(number: int) -> int:
     return 1 + number
 
 
+def in_branches(users: int) -> int:
+    """How many of these users are in a branch: all but every twelfth."""
+    return users - users // 12
+
+
 def plan_id(number: int) -> int:
     """The id of a learning plan. Plans and courses have the same numbers, as they may in Docebo."""
     return course_id(number)
@@ -939,6 +952,18 @@ def plan_id(number: int) -> int:
 def user_id(number: int) -> int:
     """The id of a user."""
     return 13000 + number
+
+
+def username(number: int) -> str:
+    """The username of a user."""
+    return f"person.{number}@example.com"
+
+
+def manager_of(number: int) -> int | None:
+    """The manager of a user: every ninth is one, and reports to the first. One user in five has none."""
+    if number % 5 == 4 or number == 0:
+        return None
+    return number - number % 9 if number % 9 else 0
 
 
 def user_field_id(number: int) -> int:

@@ -1,0 +1,63 @@
+-- Written by `make tables` from manifest.yaml.
+with source as (
+
+    {{ docebo.read_stream('enrollments', key=['type', 'id', 'user_id'], columns={
+        'type': 'text',
+        'id': 'integer',
+        'user_id': 'integer',
+        'username': 'text',
+        'name': 'text',
+        'status': 'text',
+        'level': 'text',
+        'date_last_updated': 'timestamp',
+        'subscribed_by': 'integer',
+        'enroll_date_of_enrollment': 'timestamp',
+        'enroll_begin_date': 'timestamp',
+        'enroll_end_date': 'timestamp',
+        'course_begin_date': 'timestamp',
+        'course_end_date': 'timestamp',
+        'course_complete_date': 'timestamp',
+        'score': 'number',
+        'waiting': 'boolean',
+        'duration': 'number',
+        'complete_percent': 'number',
+        'total_time': 'number',
+        'courses_count': 'integer',
+        'soft_deadline': 'boolean',
+        'id_session': 'integer',
+        'enrolled_sessions_status': 'text',
+        'enrollment_fields': 'text',
+    }) }}
+
+)
+
+select
+    type as item_type,
+    id as item_id,
+    user_id,
+    lower(trim(username)) as username,
+    name as item_name,
+    lower(status) as enrollment_status,
+    lower(level) as enrollment_level,
+    date_last_updated as updated_at,
+    subscribed_by as enrolled_by_user_id,
+    enroll_date_of_enrollment as enrolled_at,
+    enroll_begin_date as valid_from,
+    enroll_end_date as valid_until,
+    course_begin_date as course_starts_at,
+    course_end_date as course_ends_at,
+    course_complete_date as completed_at,
+    score,
+    waiting,
+    duration,
+    complete_percent as completion_percentage,
+    total_time as time_spent,
+    courses_count,
+    soft_deadline,
+    id_session as session_id,
+    enrolled_sessions_status,
+    enrollment_fields,
+    case when type <> 'learning_plan' then id end as course_id,
+    case when type = 'learning_plan' then id end as learning_plan_id,
+    _airbyte_extracted_at
+from source
