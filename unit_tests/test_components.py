@@ -117,28 +117,24 @@ class TestNormalizer:
         )
         assert progress.failed
 
-    def test_a_value_that_does_not_fit_is_warned_of_once(
-        self, config: Mapping[str, Any], caplog: pytest.LogCaptureFixture
+    def test_values_that_do_not_fit_are_warned_of_at_the_end(
+        self, config: Mapping[str, Any], progress: StreamProgress, caplog: pytest.LogCaptureFixture
     ) -> None:
         normalizer = SchemaNormalizer(config=config, name="members")
         for number in range(3):
-            normalizer.transform({"id": number, "at": "Ada, May"}, SCHEMA)
-        (message,) = [record.getMessage() for record in caplog.records]
-        assert message == (
-            "Stream members: the field at contains a value that is not a date (shape: aaa, aaa). Logged once per "
-            "field; if it is frequent, Docebo may have changed its format."
-        )
-
-    def test_an_additional_field_that_is_not_declared_is_warned_of_once(
-        self, config: Mapping[str, Any], caplog: pytest.LogCaptureFixture
-    ) -> None:
-        normalizer = SchemaNormalizer(config=config, name="members")
-        schema = {**SCHEMA, "x-additional-fields": True}
-        for number in range(3):
-            normalizer.transform({"id": number, "field_7": "Sales"}, schema)
+            normalizer.transform(
+                {"id": number, "at": "Ada, May", "field_7": 5}, {**SCHEMA, "x-additional-fields": True}
+            )
+        assert caplog.records == []
+        strategy = PageNumber(config=config, name="members")
+        for _ in range(2):
+            strategy.next_page_token(Page([]), None, partition())
         assert [record.getMessage() for record in caplog.records] == [
-            "Stream members: the field field_7 is not in the schema of the connection, so most destinations drop it. "
-            "Refresh the schema."
+            "Stream members: most destinations drop field_7, since the schema of the connection lacks them. Refresh "
+            "the schema.",
+            "Stream members: values that do not fit the schema: at (no calendar date: XXX, XXX). # stands for any "
+            "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "
+            "Docebo may have changed its format.",
         ]
 
 

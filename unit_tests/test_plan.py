@@ -183,7 +183,7 @@ class TestPlan:
         printed = plan()
         assert printed.row("users") == ["yes", "1", "1", "0.1"]
         assert printed.notes("users") == [
-            "<unusual name>, extra (in no schema), field_2 (in no schema), last_update (not a date)"
+            "<unusual name>, extra (in no schema), field_2 (in no schema), last_update (no calendar date)"
         ]
         assert "Zoe" not in printed.text
 
