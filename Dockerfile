@@ -25,11 +25,9 @@ USER airbyte
 # The platform runs the variable, everybody else the entry point.
 ENV AIRBYTE_ENTRYPOINT="source-docebo"
 ENTRYPOINT ["source-docebo"]
-# The address of the repository that the image is built from.
-ARG SOURCE=""
+# The release adds the address of the repository, which only it knows.
 LABEL io.airbyte.name="airbyte/source-docebo" \
     io.airbyte.version="0.3.0" \
     org.opencontainers.image.title="source-docebo" \
     org.opencontainers.image.version="0.3.0" \
-    org.opencontainers.image.source="${SOURCE}" \
     org.opencontainers.image.licenses="MIT"

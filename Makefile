@@ -1,4 +1,4 @@
-# Every command of a developer's day: `make demo`, `make test`, and the parts of both.
+# Every command of a developer's day: `make demo`, `make test`, and the parts of both. `make` alone lists them.
 # The first Python that will do: with venv and ensurepip, in the range that airbyte-cdk supports.
 SUITABLE := -c 'import sys, ensurepip, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 PYTHON ?= $(shell for name in python3 python3.12 python3.13 python3.14 python3.11 python3.10; do \
@@ -10,7 +10,10 @@ UV := $(TOOLS)/bin/uv
 POETRY := $(UV) tool run --quiet --from poetry==2.5.1 --with poetry-plugin-export==1.10.1 poetry
 EXAMPLE := .venv-example
 
-.PHONY: demo test lint types unit integration bench mutants tables manifest-only image audit lock clean
+.PHONY: help demo test lint types unit integration bench mutants tables manifest-only image audit lock clean
+
+help: ## What each command does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/made $(EXAMPLE)/made ## Reads a sandbox tenant with the real command, then builds the dbt models in DuckDB
 	@$(BIN)/python examples/demo.py
@@ -18,19 +21,19 @@ demo: $(VENV)/made $(EXAMPLE)/made ## Reads a sandbox tenant with the real comma
 test: lint $(EXAMPLE)/made ## Everything that decides whether a change is good
 	$(BIN)/python -m pytest
 
-lint: types
+lint: types ## Linter, formatter and types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	@$(TOOLS)/bin/actionlint
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
-types: $(VENV)/made
+types: $(VENV)/made ## mypy alone
 	$(BIN)/mypy
 
-unit: $(VENV)/made
+unit: $(VENV)/made ## Unit tests
 	$(BIN)/python -m pytest unit_tests
 
-integration: $(VENV)/made $(EXAMPLE)/made
+integration: $(VENV)/made $(EXAMPLE)/made ## Tests of the real command against the sandbox
 	$(BIN)/python -m pytest integration_tests
 
 bench: $(VENV)/made ## What a read costs, compared with a bare client that sends the same requests

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import InitVar, dataclass
 from threading import Lock
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from airbyte_cdk.sources.declarative.auth.declarative_authenticator import DeclarativeAuthenticator
@@ -78,6 +79,8 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         if status >= 500 or self._client.accepted:
             raise RetryError(f"{problem}.")
         advice = "base_url seems not to be the address of a Docebo platform. Copy it from the browser's address bar."
+        if path := urlsplit(response.url).path.removesuffix("/oauth2/token"):
+            advice = f"Leave {path} out of base_url, unless it is the subfolder of your platform."
         raise RetryError(f"{problem}: {advice}")
 
     def _refusal(self, error: str) -> str:

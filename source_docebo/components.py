@@ -23,7 +23,7 @@ from airbyte_cdk.sources.types import Config, StreamSlice
 from source_docebo.client import Client
 from source_docebo.errors import DoceboError, RequestError, config_error
 from source_docebo.progress import StreamProgress, parent_keys
-from source_docebo.records import UNDECLARED, RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
+from source_docebo.records import RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
 
 _STARTED_AT = "sync_started_at"
@@ -66,8 +66,11 @@ class PageNumber(PaginationStrategy):
         **_: Any,
     ) -> PageToken | None:
         """The token of the next page; None after the last. Raises DoceboError if the stream must fail at its end."""
-        if response.following is None and stream_slice.partition:
-            self._progress.parents_read(parent_keys(stream_slice))
+        if response.following is None:
+            if stream_slice.partition:
+                self._progress.parents_read(parent_keys(stream_slice))
+            else:
+                self._progress.warn()
         return response.following
 
     def get_page_size(self) -> int | None:
@@ -123,29 +126,20 @@ class SchemaNormalizer(TypeTransformer):
     _normalizer: RecordNormalizer | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._client = Client.of(self.config)
+        self._progress = StreamProgress.of(Client.of(self.config), self.name)
 
     def transform(self, record: dict[str, Any], schema: Mapping[str, Any]) -> None:
         """Changes the record in place. Raises DoceboError for a record without its key."""
         if self._normalizer is None:
-            self._normalizer = RecordNormalizer(schema, self._report)
+            self._normalizer = RecordNormalizer(schema, self._progress.differs)
         try:
             self._normalizer.normalize(record)
         except UnusableKeyError as error:
-            StreamProgress.of(self._client, self.name).fail()
+            self._progress.fail()
             raise DoceboError(
                 f"Stream {self.name}: a record has no key {error}. It has the fields {', '.join(sorted(record))}. "
                 "Docebo may have renamed it: please tell the connector's authors."
             ) from None
-
-    def _report(self, path: str, expected: str, shape: str) -> None:
-        problem = (
-            f"contains a value that is not {expected} (shape: {shape}). Logged once per field; if it is frequent, "
-            "Docebo may have changed its format."
-        )
-        if expected == UNDECLARED:
-            problem = "is not in the schema of the connection, so most destinations drop it. Refresh the schema."
-        self._client.warn_once((self.name, path), f"Stream {self.name}: the field {path} {problem}")
 
 
 @dataclass
@@ -201,10 +195,19 @@ class BoundedState(StateMigration):
 
     def migrate(self, stream_state: Mapping[str, Any]) -> Mapping[str, Any]:
         """
-        The state to read from, without a date if everything must be read. Raises DoceboError (config_error) if the
-        state holds text that is not a date.
+        The state to read from, without a date if everything must be read: in a full refresh, and where the running
+        command does not say that it is none. Raises DoceboError (config_error) if the state holds text that is not a
+        date.
         """
         now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        client = Client.of(self.config)
+        if self.name not in client.incremental_streams:  # the CDK would lose what came before the state
+            if stream_state and client.selected_streams is None:
+                client.warn(
+                    f"Stream {self.name}: this command does not tell the sync mode, so the state is ignored and "
+                    "everything is read. The command source-docebo reads incrementally."
+                )
+            return {_STARTED_AT: now}
         try:
             newest, started_at = (to_utc(stream_state.get(name)) for name in (self.cursor_field, _STARTED_AT))
         except ValueError:
@@ -217,7 +220,7 @@ class BoundedState(StateMigration):
             return {self.cursor_field: since, _STARTED_AT: now}
         if stream_state:
             problem = "a date in the future" if since else "no date"
-            Client.of(self.config).warn_once(
+            client.warn_once(
                 (self.name, "state"),
                 f"Stream {self.name}: the state of the last sync holds {problem}, so everything is read again. If that "
                 "happens at every sync, check the clock of this computer.",

@@ -182,7 +182,7 @@ class Planner:
         defined = additional_field_properties(self._seen.get(_definitions_stream(self._streams[found.name]), ()))
         schema = {**schema, "properties": {**schema["properties"], **defined}}
         problems = [f"{name} (in no schema)" for name in _undeclared(schema, records)]
-        normalizer = RecordNormalizer(schema, lambda path, expected, _: problems.append(f"{path} (not {expected})"))
+        normalizer = RecordNormalizer(schema, lambda path, expected, _: problems.append(f"{path} (no {expected})"))
         self._seen[found.name] = normalized = copy.deepcopy(records)
         for record in normalized:
             try:

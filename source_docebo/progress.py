@@ -8,6 +8,7 @@ from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
 from source_docebo.errors import DoceboError, RequestError
+from source_docebo.records import UNDECLARED
 
 MAX_UNREADABLE_FIRST = 10  # parents, before any was read
 MAX_NAMED = 5  # in a message
@@ -35,12 +36,38 @@ class StreamProgress:
         self._read: set[str] = set()
         self._all_found = False
         self._unreadable: dict[str, RequestError] = {}  # by the request
+        self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the form of a value
+        self._warned = 0  # of the differences
 
     def fail(self) -> bool:
         """Marks the stream as failed, so that it sends no further requests. False if it was so before."""
         with self._lock:
             is_first, self.failed = not self.failed, True
+            self.warn()
             return is_first
+
+    def differs(self, field: str, expected: str, form: str) -> None:
+        """A value does not fit the schema. The user is warned when the stream ends, of all its fields at once."""
+        self._differences.setdefault(field, (expected, form))
+
+    def warn(self) -> None:
+        """The warnings about values that differ from the schema, each field once."""
+        fields: dict[tuple[str, str], list[str]] = {}
+        for field, (expected, form) in [*self._differences.items()][self._warned :]:
+            self._warned += 1
+            fields.setdefault((expected, "" if expected == UNDECLARED else form), []).append(field)
+        if undeclared := fields.pop((UNDECLARED, ""), []):
+            self._client.warn(
+                f"Stream {self._stream}: most destinations drop {', '.join(undeclared)}, since the schema of the "
+                "connection lacks them. Refresh the schema."
+            )
+        if fields:
+            values = [f"{', '.join(names)} (no {expected}: {form})" for (expected, form), names in fields.items()]
+            self._client.warn(
+                f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any "
+                "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "
+                "Docebo may have changed its format."
+            )
 
     def parent_found(self, key: Any) -> None:
         """One more parent has records to be read."""
@@ -68,8 +95,10 @@ class StreamProgress:
             self._finish()
 
     def _finish(self) -> None:
-        if self._all_found and len(self._read) == len(self._found) and self._unreadable:
-            self._raise()
+        if self._all_found and len(self._read) == len(self._found):
+            self.warn()
+            if self._unreadable:
+                self._raise()
 
     def _raise(self) -> None:
         gone = [request for request, error in self._unreadable.items() if error.status_code == 404]

@@ -11,7 +11,7 @@ import orjson
 EPOCH = "1970-01-01T00:00:00Z"
 UNDECLARED = "undeclared"
 
-# Called with the field's path ("location.id"), the expected type, and the shape of the value that does not fit. The
+# Called with the field's path ("location.id"), the expected type, and the form of the value that does not fit. The
 # expected type is UNDECLARED for an additional field (`field_12`) that the schema does not have.
 Report = Callable[[str, str, str], None]
 
@@ -26,7 +26,7 @@ _DATE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _ZERO_DATE = re.compile(r"[-0/:.,+TZ\s]*|-0001-11-30( 00:00:00)?", re.ASCII | re.IGNORECASE)
-_SHAPE_LENGTH = 40
+_FORM_LENGTH = 40
 _TITLE_LENGTH = 200
 
 
@@ -78,7 +78,7 @@ class RecordNormalizer:
                 return
             self._known |= unknown
             for field in filter(_ADDITIONAL_FIELD.fullmatch, unknown):
-                self._report(field, UNDECLARED, _shape(record[field]))
+                self._report(field, UNDECLARED, _form(record[field]))
                 self._fields.append((field, *_compiled(_ADDITIONAL, self._report, field)))
             self.normalize(record)
 
@@ -133,10 +133,10 @@ def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[f
             if isinstance(value, str) and not value.strip():
                 return None
             if not is_date:
-                report(path, f"type {expected}", _shape(value))
+                report(path, expected, _form(value))
                 return value
             if not _ZERO_DATE.fullmatch(str(value).strip()):
-                report(path, "a date", _shape(value))
+                report(path, "calendar date", _form(value))
             return EPOCH
         if nested:
             for element in converted if expected == "array" else [converted]:
@@ -147,11 +147,11 @@ def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[f
     return frozenset({type(None), *(() if nested else fitting)}), normalized
 
 
-def _shape(value: Any) -> str:
-    """A value without its content, which may be personal: digits as 9, letters and all that is not ASCII as a."""
+def _form(value: Any) -> str:
+    """A value without its content, which may be personal: digits as #, letters and all that is not ASCII as X."""
     if not isinstance(value, str):
         return type(value).__name__
-    return re.sub(r"[^\W\d_]|[^\x00-\x7f]", "a", re.sub(r"\d", "9", value[:_SHAPE_LENGTH]))
+    return re.sub(r"[^\W\d_]|[^\x00-\x7f]", "X", re.sub(r"\d", "#", value[:_FORM_LENGTH]))
 
 
 def _to_integer(value: Any) -> int:

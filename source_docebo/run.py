@@ -1,22 +1,35 @@
 """The `source-docebo` command: output, signals, arguments, end."""
 
+import argparse
 import gc
+import importlib
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+from importlib.metadata import version
 from typing import NoReturn
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.utils import AirbyteTracedException
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.errors import DoceboError
 from source_docebo.source import SourceDocebo, read_file
 
 _FLUSH_INTERVAL_SECONDS = 0.1
 _MAX_GATHERED_BYTES = 100_000  # bounds the memory
+# What each command does, and the files that it is given.
+_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "spec": ("print the fields of the configuration", ()),
+    "check": ("sign in and read a page of courses", ("config",)),
+    "discover": ("print the streams with their schemas", ("config",)),
+    "read": ("read the streams of a configured catalog", ("config", "catalog", "state")),
+    "plan": ("show which streams can be read, and how many requests a sync takes", ()),  # parses its own arguments
+    "catalog": ("print a configured catalog of all streams or some, for read", ()),  # likewise
+}
 
 
 class Output:
@@ -56,7 +69,7 @@ class Output:
 
 
 def run(args: list[str] | None = None) -> NoReturn:
-    """Runs one command of the Airbyte protocol, or `plan`, with the process's arguments unless others are given."""
+    """Runs one command with the process's arguments, unless others are given."""
     is_init = os.getpid() == 1  # process 1 of a container does not die of a signal by itself
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, (lambda received, _: os._exit(128 + received)) if is_init else signal.SIG_DFL)
@@ -69,19 +82,44 @@ def run(args: list[str] | None = None) -> NoReturn:
     os._exit(code)  # without waiting for requests in flight
 
 
+class PlainFormatter(logging.Formatter):
+    """Log lines as text, for commands that people run. Secrets are masked."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message alone."""
+        return filter_secrets(super().format(record))
+
+
+def parse(args: list[str]) -> argparse.Namespace:
+    """The arguments under the names that the CDK gives them. Ends the process if they cannot be used."""
+    parser = argparse.ArgumentParser(prog="source-docebo", description="Copies a Docebo learning platform.")
+    parser.add_argument("--version", action="version", version=f"source-docebo {version('airbyte-source-docebo')}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True)
+    for name, (description, files) in _COMMANDS.items():
+        command = commands.add_parser(name, help=description)
+        command.add_argument("--debug", action="store_true", help="write more to the log")
+        for file in files:
+            required = file != "state"
+            command.add_argument(f"--{file}", required=required, metavar="FILE", help=f"JSON file with the {file}")
+    return parser.parse_args(args)
+
+
 def execute(args: list[str]) -> int:
     """Runs one command. Returns the exit code."""
     # Collect garbage rarely, and never what lives as long as the process: that was a tenth of a read.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    is_for_people = args[:1] in (["plan"], ["catalog"])
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.stream = sys.stdout  # setStream would flush to the CDK's own output
-    if args[:1] == ["plan"]:
-        from source_docebo.plan import main
-
-        return main(args[1:])
-    parsed = AirbyteEntrypoint.parse_args(args)
+            # setStream would flush to the CDK's own output
+            handler.stream = sys.stderr if is_for_people else sys.stdout
+            if is_for_people:
+                handler.setFormatter(PlainFormatter())
+    if is_for_people:
+        code: int = importlib.import_module(f"source_docebo.{args[0]}").main(args[1:])
+        return code
+    parsed = parse(args)
     try:
         paths = {name: getattr(parsed, name, None) for name in ("config", "catalog", "state")}
         source = SourceDocebo(**{name: read_file(name, path) for name, path in paths.items() if path})

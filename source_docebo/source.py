@@ -1,6 +1,7 @@
 """The source: finds the manifest, validates the configuration, and gives each command an identity."""
 
 import ast
+import difflib
 import json
 import logging
 import uuid
@@ -28,7 +29,7 @@ from jsonschema import Draft7Validator, FormatChecker
 from serpyco_rs import SchemaValidationError
 
 from source_docebo.client import COMMAND, Client
-from source_docebo.errors import config_error, drop_stack_trace, mask
+from source_docebo.errors import config_error, drop_stack_trace, logger, mask
 
 CHECK_SECONDS = 20  # Airbyte's UI waits for a check, so it retries no longer than this
 DISCOVER_SECONDS = 300
@@ -54,7 +55,8 @@ class SourceDocebo(YamlDeclarativeSource):
     field that is wrong in a configuration, and streams of a catalog that do not exist.
 
     Each check, discover and read adds `__command` to the configuration of its components: its `id`, the `streams` of
-    the catalog with their fields (of a read), and the `seconds` that it may take (of the others).
+    the catalog with their fields and which of them are `incremental` (of a read), and the `seconds` that it may take
+    (of the others).
 
     Raises DoceboError (config_error) if the configuration does not fit the specification.
     """
@@ -67,13 +69,9 @@ class SourceDocebo(YamlDeclarativeSource):
     ) -> None:
         for handler in logging.getLogger().handlers:
             handler.addFilter(drop_stack_trace)
-        entries = catalog.streams if catalog else []
-        full = {entry.stream.name for entry in entries if entry.sync_mode == SyncMode.full_refresh}
-        # The CDK would read them since their state, and lose the records before it.
-        state = [
-            message for message in state or [] if not (message.stream and message.stream.stream_descriptor.name in full)
-        ]
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
+        # One export at a time: the reports that wait for their turn must not hold the CDK's workers.
+        self._source_config["stream_groups"] = {"reports": {"streams": self.dynamic_streams}}
         # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
         self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS
 
@@ -86,8 +84,9 @@ class SourceDocebo(YamlDeclarativeSource):
     ) -> Iterator[AirbyteMessage]:
         """Reads the streams of the catalog; fails after the others if there is one that does not exist."""
         fields = {entry.stream.name: [*(entry.stream.json_schema.get("properties") or ())] for entry in catalog.streams}
-        self._begin(config, catalog, state, streams=fields)
-        served = {stream["name"] for stream in self.resolved_manifest["streams"]}
+        incremental = [entry.stream.name for entry in catalog.streams if entry.sync_mode == SyncMode.incremental]
+        self._begin(config, catalog, state, streams=fields, incremental=incremental)
+        served = {stream["name"] for stream in [*self.resolved_manifest["streams"], *self.dynamic_streams]}
         unknown = [name for name in fields if name not in served]
         records: Counter[str] = Counter()
         try:
@@ -164,6 +163,9 @@ def read_file(name: str, path: str) -> Any:
             if isinstance(config, dict) and config:
                 return config
             raise ValueError("it is no JSON object with the fields of the specification.")
+        text = Path(path).read_bytes()
+        if name == "catalog" and b'"json_schema"' in text and b'"destination_sync_mode"' not in text:
+            raise ValueError("it is what discover prints, without sync modes. Use what `source-docebo catalog` prints.")
         return getattr(SourceDocebo, f"read_{name}")(path)
     except (OSError, TypeError, ValueError, AttributeError, SchemaValidationError) as error:
         reason = error.errors[0].message if isinstance(error, SchemaValidationError) else error
@@ -181,6 +183,14 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     fitting = Draft7Validator({**specification, "properties": properties}, format_checker=_FORMATS)
     error = next(fitting.iter_errors(config), None)
     if error is None:
+        names = [report["name"] for report in config.get("reports", ())]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
+        known = [name for each in (fields, *(variant["properties"] for variant in variants.values())) for name in each]
+        for name in (*config, *config["credentials"]):
+            if name not in known and not name.startswith("__"):  # the CDK's own begin with two underscores
+                (nearest,) = difflib.get_close_matches(name, known, 1, cutoff=0)
+                logger.warning("Configuration: there is no field %s, so it has no effect. Is it %s?", name, nearest)
         return
     rule, limit, path = error.validator, error.validator_value, [str(part) for part in error.absolute_path]
     problem = f"is not valid ({rule}: {error.schema.get('pattern_descriptor', limit)})"

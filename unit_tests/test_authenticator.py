@@ -232,7 +232,10 @@ class TestFaults:
                 "/login" + "x" * 300,
                 f"returned status 302 (a redirect to /login{'x' * 194}) and no token: base_url seems",
             ),
-            ("https://status.example/", "did not respond: it redirects to status.example. Check base_url."),
+            (
+                "https://status.example/",
+                "returned status 302 (a redirect to https://status.example/) and no token: base_url",
+            ),
         ],
     )
     def test_a_redirect_is_named(self, docebo: Platform, target: str, words: str) -> None:
