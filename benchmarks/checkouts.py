@@ -24,7 +24,8 @@ def installed(name: str, source: Path, directory: Path) -> Checkout:
     """Installs the files of a checkout, uncommitted changes included, below the directory."""
     command = install(source, directory)
     manifest = yaml.safe_load((source / "manifest.yaml").read_text(encoding="utf-8"))
-    return Checkout(name, str(command), frozenset(manifest["definitions"]["streams"]))
+    reports = ["report_enrollments"] if "dynamic_streams" in manifest else []
+    return Checkout(name, str(command), frozenset([*manifest["definitions"]["streams"], *reports]))
 
 
 def source_of(version: str, directory: Path) -> Path:

@@ -35,9 +35,13 @@ CORE_STREAMS = (
 )
 
 
+REPORT_STREAM = "report_enrollments"
+COURSE_ENROLLMENTS = Tenant.reference().count(["course_enrollments"])
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """A tenant, and how it is read."""
+    """A tenant, and how it is read. report_rows: those of its report, which has 20 columns; 0: there is none."""
 
     name: str
     tenant: Tenant
@@ -45,11 +49,20 @@ class Scenario:
     workers: int = 8
     streams: Sequence[str] = CORE_STREAMS
     changed_every: int = 0  # n: incremental, after one record of n was changed; 0: full refresh
+    report_rows: int = 0
 
     @property
     def minimum_requests(self) -> int | None:
         """The fewest requests that a full refresh can take, one token included; None for an incremental sync."""
+        if self.report_rows:
+            return 4  # token, start, one poll, download
         return None if self.changed_every else self.tenant.minimum_requests(self.streams)
+
+    def reports(self) -> list[dict[str, Any]]:
+        """The reports of the sandbox."""
+        header = [f"Column {number}" for number in range(1, 21)]
+        report = {"title": "Enrollments", "header": header, "rows": self.report_rows, "statuses": [["SUCCEEDED"]]}
+        return [report] if self.report_rows else []
 
     def catalog(self) -> dict[str, Any]:
         """The configured catalog."""
@@ -103,7 +116,7 @@ class RunningTenant:
 @contextmanager
 def running(scenario: Scenario) -> Iterator[RunningTenant]:
     """Serves the tenant for as long as the context lasts."""
-    with SandboxProcess(scenario.tenant, scenario.latency) as sandbox:
+    with SandboxProcess(scenario.tenant, scenario.latency, scenario.reports()) as sandbox:
         yield RunningTenant(scenario, sandbox)
 
 
@@ -118,6 +131,10 @@ SCENARIOS = (
         "4,000 courses with one object or none, 8 workers",
         Tenant(courses=4000, objects_per_course=1),
         streams=("course_learning_objects",),
+    ),
+    Scenario("course_enrollments in full, 100 ms", Tenant.reference(), 0.1, streams=("course_enrollments",)),
+    Scenario(
+        "as many rows as a report, 100 ms", Tenant(), 0.1, streams=(REPORT_STREAM,), report_rows=COURSE_ENROLLMENTS
     ),
     Scenario("enrollments of large, full refresh", Tenant.large(), streams=("enrollments",)),
     Scenario(

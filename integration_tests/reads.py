@@ -28,7 +28,7 @@ def assert_messages_documented(output: Output) -> None:
         assert "Traceback" not in error["message"]
     for line in output.logs():
         level, _, text = line.partition(" ")
-        if text.startswith(("Stream ", "Signing in", "Docebo", "Waiting")) and level in ("INFO", "WARN"):
+        if text.startswith(("Stream ", "Signing in", "Docebo", "The ", "In all")) and level in ("INFO", "WARN"):
             assert_documented(text)
         assert "Traceback" not in text
 

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import InitVar, dataclass
 from threading import Lock
 from typing import Any
@@ -19,7 +20,7 @@ from source_docebo.client import HEADERS, Client, RetryError
 from source_docebo.errors import DoceboError, config_error, mask
 from source_docebo.responses import host, json_object
 
-DEFAULT_LIFETIME_SECONDS = 3600  # of a token without expires_in
+DEFAULT_LIFETIME_SECONDS = 3600.0  # of a token whose expires_in makes no sense
 LIFETIME_USED = 0.95  # renewing a little early is cheaper than the rejected requests of all workers
 _OAUTH_ERROR = re.compile("[a-z]+(_[a-z]+)+")  # as RFC 6749 spells them, and no proxy does
 
@@ -66,7 +67,10 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         status, body = response.status_code, json_object(response)
         if status == 200 and (token := str(body.get("access_token") or "")):
             mask([token])
-            return f"Bearer {token}", float(body.get("expires_in") or DEFAULT_LIFETIME_SECONDS)
+            lifetime = 0.0
+            with suppress(TypeError, ValueError):
+                lifetime = float(body.get("expires_in") or 0)
+            return f"Bearer {token}", lifetime if lifetime >= 1 else DEFAULT_LIFETIME_SECONDS
         error = str(body.get("error", ""))
         if status < 500 and _OAUTH_ERROR.fullmatch(error):
             raise config_error(_describe(self._refusal(error)))

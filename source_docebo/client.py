@@ -140,6 +140,7 @@ class Client:
         describe: Callable[[str], str],
         max_tries: int = MAX_TRIES,
         problem: str = "",
+        is_file: bool = False,
     ) -> _Result:
         """
         Sends the request that `prepare` returns, and returns what `read` makes of the response. Both are called again
@@ -147,7 +148,7 @@ class Client:
         else they raise; `describe` says which request the message is about, `stream` for which one it counts.
 
         `prepare` also returns until when, by the monotonic clock, its request may be sent: a token expires. `problem`
-        is that of a response which came before: it counts as the first try.
+        is that of a response which came before: it counts as the first try. The body of a file is left to `read`.
         """
         tries, retry_after, failure_type = 0, 0.0, FailureType.transient_error
         while True:
@@ -158,11 +159,12 @@ class Client:
                 pause = max(retry_after, backoff_seconds(tries - 1))
                 logger.info("%s Retrying in %.1f seconds.", problem, pause)
                 self.retries += 1
-                self._wait(pause, problem)
+                self.wait(pause, problem)
             request, until = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
-                response = self._gate.send(partial(self._send, stream, request, until), shows_end=bool(stream))
+                send = partial(self._send, stream, request, until, is_file)
+                response = self._gate.send(send, shows_end=bool(stream))
                 retry_after = retry_after_seconds(response)
                 result = read(response)
                 self.accepted = True
@@ -176,21 +178,22 @@ class Client:
                     raise config_error(describe(wrong)) from None
                 problem = f"{host(request.url)} did not respond: {connection_problem(error)}. Check base_url."
 
-    def _send(self, stream: str, request: requests.Request, until: float) -> requests.Response:
+    def _send(self, stream: str, request: requests.Request, until: float, is_file: bool) -> requests.Response:
         if not self._budget.take(until):
             raise RetryError
         with self._lock:
             self.requests_sent[stream] += 1
         remaining = max(1.0, self._deadline - time.monotonic())
         timeout = (min(CONNECT_TIMEOUT_SECONDS, remaining), min(READ_TIMEOUT_SECONDS, remaining))
-        follows = request.method == "GET"
-        return self._session.send(request.prepare(), timeout=timeout, allow_redirects=follows, **self._settings)
+        settings = {**self._settings, "allow_redirects": request.method == "GET", "stream": is_file}
+        return self._session.send(request.prepare(), timeout=timeout, **settings)
 
     def _wait_for_limit(self, seconds: float, problem: str) -> None:
         self.seconds_limited += seconds
-        self._wait(seconds, problem)
+        self.wait(seconds, problem)
 
-    def _wait(self, seconds: float, problem: str) -> None:
+    def wait(self, seconds: float, problem: str) -> None:
+        """Waits. Raises DoceboError with the problem if the command has less time than that."""
         if time.monotonic() + seconds > self._deadline:
             raise transient_error(f"{problem} {TRY_LATER}")
         time.sleep(seconds)

@@ -108,14 +108,11 @@ class StreamProgress:
             unread = others or gone
             error, more = self.unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
             problem = str(error).removeprefix(f"Stream {self._stream}: ")
-            advice = (
-                " To accept that so many are missing, raise max_unreadable_parents."
-                if others and self.succeeded
-                else ""
-            )
+            helps = others and self.succeeded
+            advice = "To accept that so many are missing, raise max_unreadable_parents." if helps else ""
             raise DoceboError(
                 f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read: "
-                f"{', '.join(unread[:MAX_NAMED])}{more}. {problem}{advice}",
+                f"{', '.join(unread[:MAX_NAMED])}{more}. {problem} {advice}".rstrip(),
                 error.failure_type,
             )
 

@@ -1,7 +1,7 @@
 """The requester: which requests a stream sends, and what each response means for its records."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -83,7 +83,8 @@ class DoceboRequester(HttpRequester):
         following = [_numbered(list_url, number) for number in range(token.number + 1, last + 1)]
         page = None
         try:
-            request = PageRequest(self, url, token, stream_slice, log_formatter)
+            tries = MAX_TRIES_OF_BATCH if len(parent_keys(stream_slice)) > 1 else MAX_TRIES
+            request = PageRequest(self, url, token, stream_slice, log_formatter=log_formatter, max_tries=tries)
             page = self._page(request, following, params.get("page_size"))
         except DoceboError:
             if self.progress.fail() or not stream_slice.partition:
@@ -144,33 +145,27 @@ class DoceboRequester(HttpRequester):
 
 
 @dataclass
-class PageRequest:
-    """One request for a page, from its first try to its last. In its turn, the page is held against those before it."""
+class AuthorizedRequest:
+    """One request with the access token of the sync, from its first try to its last."""
 
     requester: DoceboRequester
     url: str
-    token: PageToken
-    stream_slice: StreamSlice
-    log_formatter: LogFormatter | None
-    in_turn: bool = False
-    problem: str = ""  # of the response before
-    _access_token: str = ""
-    _rejections: int = 0  # of access tokens
+    log_formatter: LogFormatter | None = field(default=None, kw_only=True)
+    max_tries: int = field(default=MAX_TRIES, kw_only=True)
+    problem: str = field(default="", kw_only=True)  # of the response before
+    _access_token: str = field(default="", kw_only=True)
+    _rejections: int = field(default=0, kw_only=True)  # of access tokens
 
-    def send(self) -> Page:
-        """The page. Raises RequestError if it cannot be read, DoceboError if no other one can, either."""
-        max_tries = MAX_TRIES_OF_BATCH if len(parent_keys(self.stream_slice)) > 1 else MAX_TRIES
-        requester = self.requester
-        page = requester.client.request(
-            requester.name, self._prepare, self._read, self._describe, max_tries, self.problem
-        )
+    def send(self, is_file: bool = False) -> Any:
+        """What is read from the response. Raises RequestError if there is none, DoceboError if no other has one."""
+        own, requester = (self._prepare, self._read, self._describe), self.requester
+        result = requester.client.request(requester.name, *own, self.max_tries, self.problem, is_file)
         requester.progress.succeeded = True
-        return page
+        return result
 
     def label(self) -> str:
         """Which request it is, for messages."""
-        batch = [f", {name} {keys[0]}" for name, keys in self.stream_slice.partition.items() if isinstance(keys, list)]
-        return request_label(self.url) + "".join(batch)
+        return request_label(self.url)
 
     def _prepare(self) -> tuple[requests.Request, float]:
         authenticator = self.requester.authenticator
@@ -178,7 +173,7 @@ class PageRequest:
         headers = {**HEADERS, authenticator.auth_header: self._access_token}
         return requests.Request("GET", self.url, headers=headers), expires_at
 
-    def _read(self, response: requests.Response) -> Page:
+    def _read(self, response: requests.Response) -> Any:
         requester = self.requester
         if log_formatter := self.log_formatter:
             repository = requester.authenticator.message_repository
@@ -208,6 +203,26 @@ class PageRequest:
             raise RetryError
         raise RequestError(self._describe(message), resolution.failure_type, status)
 
+    def _parse(self, response: requests.Response) -> Any:
+        raise NotImplementedError
+
+    def _describe(self, problem: str) -> str:
+        return f"Stream {self.requester.name}: {problem} ({self.label()})"
+
+
+@dataclass
+class PageRequest(AuthorizedRequest):
+    """The request for a page. In its turn, the page is held against those before it."""
+
+    token: PageToken
+    stream_slice: StreamSlice
+    in_turn: bool = False
+
+    def label(self) -> str:
+        """Which request it is, for messages."""
+        batch = [f", {name} {keys[0]}" for name, keys in self.stream_slice.partition.items() if isinstance(keys, list)]
+        return request_label(self.url) + "".join(batch)
+
     def _parse(self, response: requests.Response) -> Page:
         try:
             page = Page.parse(response.content, self.requester.primary_key)
@@ -221,9 +236,6 @@ class PageRequest:
         if requester.for_children and (page.body_size > MAX_KEPT_BYTES or not requester.is_selected):
             page.records, page.is_whole = requester.reduced(page.records), False
         return page
-
-    def _describe(self, problem: str) -> str:
-        return f"Stream {self.requester.name}: {problem} ({self.label()})"
 
 
 def _quoted(stream_slice: StreamSlice) -> StreamSlice:

@@ -177,7 +177,8 @@ def json_object(response: requests.Response) -> dict[str, Any]:
 
 def is_from_docebo(response: requests.Response) -> bool:
     """Whether an error is in Docebo's own form, rather than that of a proxy or firewall in front of it."""
-    return bool({"status", "code"} & json_object(response).keys())
+    keys = {"status", "code", "errorCode"} & json_object(response).keys()
+    return bool(keys) or b"Report not found" in response.content
 
 
 def retry_after_seconds(response: requests.Response) -> float:

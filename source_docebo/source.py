@@ -70,6 +70,8 @@ class SourceDocebo(YamlDeclarativeSource):
         for handler in logging.getLogger().handlers:
             handler.addFilter(drop_stack_trace)
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
+        # One export at a time: the reports that wait for their turn must not hold the CDK's workers.
+        self._source_config["stream_groups"] = {"reports": {"streams": self.dynamic_streams}}
         # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
         self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS
 
@@ -84,7 +86,7 @@ class SourceDocebo(YamlDeclarativeSource):
         fields = {entry.stream.name: [*(entry.stream.json_schema.get("properties") or ())] for entry in catalog.streams}
         incremental = [entry.stream.name for entry in catalog.streams if entry.sync_mode == SyncMode.incremental]
         self._begin(config, catalog, state, streams=fields, incremental=incremental)
-        served = {stream["name"] for stream in self.resolved_manifest["streams"]}
+        served = {stream["name"] for stream in [*self.resolved_manifest["streams"], *self.dynamic_streams]}
         unknown = [name for name in fields if name not in served]
         records: Counter[str] = Counter()
         try:
@@ -181,6 +183,9 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     fitting = Draft7Validator({**specification, "properties": properties}, format_checker=_FORMATS)
     error = next(fitting.iter_errors(config), None)
     if error is None:
+        names = [report["name"] for report in config.get("reports", ())]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
         known = [name for each in (fields, *(variant["properties"] for variant in variants.values())) for name in each]
         for name in (*config, *config["credentials"]):
             if name not in known and not name.startswith("__"):  # the CDK's own begin with two underscores

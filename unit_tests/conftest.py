@@ -56,7 +56,7 @@ def manifest_processed_once() -> Iterator[None]:
     create = SourceDocebo._create_streams
 
     def create_selected(self: SourceDocebo, configs: list[dict[str, Any]], all_configs: list[dict[str, Any]]) -> Any:
-        selected = self._config[COMMAND].get("streams") if self._config.get(COMMAND) else None
+        selected = self._config[COMMAND].get("streams") if configs is all_configs else None
         return create(self, [each for each in configs if selected is None or each["name"] in selected], all_configs)
 
     with pytest.MonkeyPatch.context() as patch:

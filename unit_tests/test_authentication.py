@@ -1,6 +1,7 @@
 """Signing in, at the front door: the forms of both grants, one token for a sync, and what a rejection means."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -148,6 +149,17 @@ class TestToken:
         output = read(*streams)
 
         assert all(output.is_complete(stream) for stream in streams)
+        assert len(docebo.token_forms()) == 1
+
+    @pytest.mark.parametrize("expires_in", [None, 0, -1, "soon", [3600], "3600", 10**9])
+    def test_a_lifetime_that_makes_no_sense_is_an_hour(self, docebo: Platform, expires_in: Any) -> None:
+        docebo.issues(token_response(expires_in=expires_in), token_error("invalid_client"))
+        docebo.serves(USERS, {"user_id": 1})
+
+        output = read("users")
+
+        assert output.errors() == []
+        assert output.is_complete("users")
         assert len(docebo.token_forms()) == 1
 
     def test_a_rejected_token_is_renewed_and_the_request_repeated(self, docebo: Platform) -> None:

@@ -130,6 +130,7 @@ class TestRequest:
         assert (signing.auth_header, signing.token) == ("Authorization", "Bearer one")
         assert dict(signing.get_auth_header()) == {"Authorization": "Bearer one"}
         assert len(docebo.token_forms()) == 1
+        assert signing.message_repository is signing.grant.message_repository
 
     @pytest.mark.parametrize(
         ("grant_type", "extra"),
@@ -187,7 +188,7 @@ class TestFaults:
             Response("<html>", 403),
             Response({"error": "Forbidden"}, 403),
             Response({"error": "blocked_"}, 400),
-            token_error("server_error", 503),
+            token_error("server_error", 500),
             Response("<html>", 500),
         ],
     )
@@ -201,11 +202,11 @@ class TestFaults:
 
     @pytest.mark.parametrize("accepted", [True, False])
     def test_nine_times(self, docebo: Platform, clock: Time, accepted: bool) -> None:
-        later = error_response(503, "Later", headers={"Retry-After": "1200"})
+        later = error_response(500, "Later", headers={"Retry-After": "1200"})
         failure_type, text = message(docebo, "password", later, accepted=accepted)
         assert failure_type == "transient_error"
         assert text.startswith(
-            "Signing in to Docebo failed. acme.docebosaas.com returned status 503 and no token. Tried 9 times."
+            "Signing in to Docebo failed. acme.docebosaas.com returned status 500 and no token. Tried 9 times."
         )
         assert len(docebo.token_forms()) == 9
         assert clock.slept == 8 * 1200
@@ -231,7 +232,10 @@ class TestFaults:
                 "/login" + "x" * 300,
                 f"returned status 302 (a redirect to /login{'x' * 194}) and no token: base_url seems",
             ),
-            ("https://status.example/", "did not respond: it redirects to status.example. Check base_url."),
+            (
+                "https://status.example/",
+                "returned status 302 (a redirect to https://status.example/) and no token: base_url",
+            ),
         ],
     )
     def test_a_redirect_is_named(self, docebo: Platform, target: str, words: str) -> None:
@@ -257,7 +261,12 @@ class TestRefusals:
             ("client_credentials", "invalid_grant", "rejects the grant client_credentials (invalid_grant). Enable"),
             ("client_credentials", "access_denied", "rejects the grant client_credentials (access_denied)"),
             ("password", "unauthorized_client", "rejects the grant password (unauthorized_client)"),
-            ("password", "a_b" + "d" * 60, "rejects the grant password (a_b" + "d" * 37 + "). Enable that grant type"),
+            (
+                "password",
+                "a_b" + "d" * 60,
+                "rejects the grant password (a_b" + "d" * 37 + "). Enable that grant type in the OAuth app "
+                "(Settings, API and SSO), or choose the other one in the connection.",
+            ),
         ],
     )
     @pytest.mark.parametrize("accepted", [True, False])
@@ -266,6 +275,7 @@ class TestRefusals:
         assert failure_type == "config_error"
         assert text.startswith("Signing in to Docebo failed. Docebo ")
         assert words in text
+        assert text.endswith(".")
         assert len(docebo.token_forms()) == 1
 
     @pytest.mark.parametrize("status", [200, 401, 499])

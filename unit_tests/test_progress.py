@@ -10,9 +10,14 @@ from source_docebo.progress import StreamProgress, parent_keys
 from unit_tests.builders import ConfigBuilder
 
 
-def progress(found: int, succeeded: bool = True) -> StreamProgress:
+def client(**fields: int) -> Client:
+    """A client of its own."""
+    return Client({**ConfigBuilder().build(), "num_workers": 1, **fields})
+
+
+def progress(found: int, succeeded: bool = True, **fields: int) -> StreamProgress:
     """Of a stream that has found so many parents, and was served a request or not."""
-    made = StreamProgress("members")
+    made = StreamProgress(client(**fields), "members")
     for key in range(found):
         made.parent_found(key)
     made.succeeded = succeeded
@@ -38,17 +43,17 @@ def failure(made: StreamProgress, found: int) -> tuple[str, str] | None:
 
 
 def test_is_one_for_all_components_of_a_stream() -> None:
-    client = Client({**ConfigBuilder().build(), "num_workers": 1})
-    members = StreamProgress.of(client, "members")
-    assert StreamProgress.of(client, "members") is members
-    assert StreamProgress.of(client, "users") is not members
+    shared = client()
+    members = StreamProgress.of(shared, "members")
+    assert StreamProgress.of(shared, "members") is members
+    assert StreamProgress.of(shared, "users") is not members
     members.parent_found(0)
     unreadable(members, 0)
     assert "Stream members: 1 of 1 parents" in str(failure(members, 1))
 
 
 def test_nothing_has_happened_yet() -> None:
-    made = StreamProgress("members")
+    made = StreamProgress(client(), "members")
     assert (made.failed, made.succeeded) == (False, False)
 
 
@@ -65,7 +70,8 @@ class TestUnreadable:
         unreadable(made, 4, status=status)
         assert failure(made, 10) == (
             failure_type,
-            "Stream members: 1 of 10 parents could not be read: GET /4. No (GET /4)",
+            "Stream members: 1 of 10 parents could not be read: GET /4. No (GET /4) To accept that so many are "
+            "missing, raise max_unreadable_parents.",
         )
 
     @pytest.mark.parametrize(("count", "names"), [(5, "GET /4. "), (6, "GET /4, ... ")])
@@ -153,3 +159,21 @@ class TestEnd:
 )
 def test_the_keys_of_a_partition(partition: dict[str, object], keys: list[object]) -> None:
     assert parent_keys(StreamSlice(partition=partition, cursor_slice={})) == keys
+
+
+class TestAccepted:
+    @pytest.mark.parametrize(("accepted", "fails"), [(1, True), (2, False)])
+    def test_so_many_fail_nothing(self, accepted: int, fails: bool) -> None:
+        made = progress(10, max_unreadable_parents=accepted)
+        unreadable(made, 3, 4, status=500)
+        assert bool(failure(made, 10)) == fails
+
+    def test_the_setting_is_named_where_it_helps(self) -> None:
+        made = progress(10)
+        unreadable(made, 4, status=403)
+        assert str(failure(made, 10)).endswith(" To accept that so many are missing, raise max_unreadable_parents.')")
+
+    def test_where_none_was_read_it_does_not_help(self) -> None:
+        made = progress(10, succeeded=False, max_unreadable_parents=20)
+        unreadable(made, 1, 2, status=403)
+        assert "max_unreadable_parents" not in str(failure(made, 10))

@@ -1,9 +1,11 @@
 """How often requests may be sent: the hourly budget, and the gate that a 429 closes; with a clock that tests move."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import requests
@@ -153,14 +155,14 @@ class TestHourlyBudget:
         used_up = "The 2 requests per hour that calls_per_hour allows are used up."
         assert clock.problems == [used_up] * 3
         # Those that follow at short intervals are not worth a line.
-        assert log() == [f"{used_up} Waiting 3604 seconds."] * 2
+        assert untimed(log()) == [f"{used_up} Waiting 3604 seconds, until <time>."] * 2
 
     def test_a_wait_of_a_second_is_logged(self, clock: Clock, log: Callable[[], list[str]]) -> None:
         budget = HourlyBudget(1, clock.wait)
         budget.take(FOREVER)
         clock.now += HOUR_SECONDS - 1
         budget.take(FOREVER)
-        assert [line[-18:] for line in log()] == ["Waiting 1 seconds."]
+        assert [line[-33:] for line in untimed(log())] == [" up. Waiting 1 seconds, until <time>."[-33:]]
 
 
 class TestGate:
@@ -279,11 +281,32 @@ class TestGate:
     def test_logs_since_when_and_how_long_it_waits(self, clock: Clock, log: Callable[[], list[str]]) -> None:
         gate = RateLimitGate(clock.wait)
         gate.send(sends(response(429, 30), 429, 200))
-        assert log() == [
-            f"{LIMIT_USED_UP} (429) for 0 seconds; retrying in 30 seconds.",
-            f"{LIMIT_USED_UP} (429) for 30 seconds; retrying in 2 seconds.",
+        assert untimed(log()) == [
+            f"{LIMIT_USED_UP} (429) for 0 seconds; retrying in 30 seconds, at <time>.",
+            f"{LIMIT_USED_UP} (429) for 30 seconds; retrying in 2 seconds, at <time>.",
         ]
         assert LIMIT_USED_UP == "Docebo's limit of about 1,000 requests per hour and IP address is used up"
+
+
+def untimed(lines: list[str]) -> list[str]:
+    """The lines, without the times of day."""
+    return [re.sub(r"\d\d:\d\d:\d\d UTC", "<time>", line) for line in lines]
+
+
+def test_a_wait_ends_at_a_time_of_day(clock: Clock, log: Callable[[], list[str]]) -> None:
+    RateLimitGate(clock.wait).send(sends(response(429, 3000), 200))
+    (line,) = log()
+    end = datetime.strptime(line[-13:-5], "%H:%M:%S").replace(tzinfo=timezone.utc)
+    expected = datetime.now(timezone.utc) + timedelta(seconds=3000)
+    assert abs((end - expected).total_seconds()) % 86400 < 60 or abs((end - expected).total_seconds()) % 86400 > 86340
+
+
+def test_a_token_that_is_served_does_not_show_the_end(clock: Clock) -> None:
+    gate = limited(clock)
+    assert gate.send(sends(200), shows_end=False).ok
+    before = len(clock.waits)
+    gate.send(sends(429, 200))
+    assert len(clock.waits) == before + 2  # it waits for its turn, and again
 
 
 def test_backoff_is_up_to_a_fifth_more_at_random(monkeypatch: pytest.MonkeyPatch) -> None:

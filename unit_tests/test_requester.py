@@ -241,7 +241,6 @@ class TestMovingList:
         assert {record["user_id"] for record in received} == set(range(20))
         assert len(docebo.requests_for(USERS)) <= 10 + 4
 
-    @pytest.mark.xfail(strict=True, reason="a list that is read again prefetches its pages, and drops them")
     def test_a_row_moves_to_the_end(self, docebo: Platform, build: Build) -> None:
         keys = list(range(20))
         self.serves(docebo, keys, {4: lambda: keys.append(keys.pop(0))})
@@ -249,7 +248,6 @@ class TestMovingList:
         assert {record["user_id"] for record in received} == set(range(20))
         assert max(Counter(sent.qs["page"][0] for sent in docebo.requests_for(USERS)).values()) == 2
 
-    @pytest.mark.xfail(strict=True, reason="pages beyond an end that has come nearer stay prefetched for ever")
     def test_nothing_stays_prefetched_where_the_end_comes_nearer(self, docebo: Platform, build: Build) -> None:
         keys = list(range(20))
         self.serves(docebo, keys, {5: lambda: keys.__delitem__(slice(0, 9))})
@@ -393,10 +391,7 @@ class TestResponses:
             ("users", 404, "config_error", "This platform does not serve it (404)."),
             ("users", 400, "system_error", "Docebo returned status 400. Docebo says: Odd"),
             ("users", 499, "system_error", "Docebo returned status 499. Docebo says: Odd"),
-            pytest.param(
-                *("group_members", 404, "config_error", "Docebo returned 404: it was deleted during the sync or"),
-                marks=pytest.mark.xfail(strict=True, reason="the CDK takes failure_type only with the action FAIL"),
-            ),
+            ("group_members", 404, "config_error", "Docebo returned 404: it was deleted during the sync or"),
         ],
     )
     def test_docebos_refusal_is_final(

@@ -422,6 +422,7 @@ class TestRetryAfter:
             ("soon", 0.0),
             ("Sat, 01 Jan 2000 00:00:00 GMT", 0.0),
             ("Sat, 99 Jan 2000 00:00:00 GMT", 0.0),
+            ("Sat, 01 Jan 2099 00:00:00 -0000", 0.0),
         ],
     )
     def test_seconds(self, text: str, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """A sandbox tenant: a stand-in for a Docebo platform on loopback, which demo, tests and benchmarks share."""
 
 from integration_tests.sandbox.faults import Fault
+from integration_tests.sandbox.reports import Report
 from integration_tests.sandbox.server import CREDENTIALS, Request, Sandbox, SandboxProcess
 from integration_tests.sandbox.tenant import (
     CHILDREN,
@@ -19,6 +20,7 @@ __all__ = [
     "MANIFEST_STREAMS",
     "STREAMS",
     "Fault",
+    "Report",
     "Request",
     "Sandbox",
     "SandboxProcess",

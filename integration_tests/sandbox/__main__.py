@@ -9,11 +9,12 @@ import json
 import sys
 import threading
 
-from integration_tests.sandbox import Sandbox, Tenant
+from integration_tests.sandbox import Report, Sandbox, Tenant
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
     tenant = Tenant(**arguments.pop("tenant", {}))
-    with Sandbox(tenant, **arguments) as sandbox:
+    reports = [Report(**report) for report in arguments.pop("reports", ())]
+    with Sandbox(tenant, reports=reports, **arguments) as sandbox:
         print(json.dumps(sandbox.config("client_credentials")), flush=True)
         threading.Event().wait()

@@ -20,6 +20,7 @@ import requests
 from aiohttp import web
 
 from integration_tests.sandbox.faults import HTML, Fault, error_response
+from integration_tests.sandbox.reports import Report, Reports
 from integration_tests.sandbox.tenant import (
     BRANCHES_BELOW,
     CHILDREN,
@@ -60,6 +61,7 @@ ROUTES: tuple[tuple[str, str], ...] = (
     ("learning_plans", r"learningplan/v1/learningplans"),
     ("session_enrollments", r"course/v1/sessions/([^/]+)/enrollments"),
     ("session_events", r"course/v1/sessions/([^/]+)/events"),
+    ("reports", r"analytics/v1/reports(?:/.*)?"),
     ("sessions", r"course/v1/courses/([^/]+)/sessions"),
     ("user_fields", r"manage/v1/user_fields"),
     ("users", r"manage/v1/user"),
@@ -119,6 +121,7 @@ class Sandbox:
     latency: seconds before each response. token_lifetime: seconds for which a token is valid, and its `expires_in`.
     jwt_tokens: tokens look like JWTs. revoke_every: all tokens become invalid after so many requests.
     requests_per_window: more than so many requests in so many seconds get 429. base_path: a subfolder.
+    reports: those of the platform.
     """
 
     def __init__(
@@ -132,8 +135,10 @@ class Sandbox:
         requests_per_window: tuple[int, float] | None = None,
         base_path: str = "",
         port: int = 0,
+        reports: Iterable[Report] = (),
     ) -> None:
         self.tenant = tenant
+        self.reports = Reports(*reports)
         self.base_url = ""
         self.other_host = OtherHost()
         self.requests: list[Request] = []
@@ -165,8 +170,8 @@ class Sandbox:
         self._thread.join(10)
 
     def config(self, grant: str) -> dict[str, Any]:
-        """The connector's configuration, for one of the grants."""
-        return configuration(self.base_url, grant)
+        """The connector's configuration, for one of the grants; with a stream for each report, by its title."""
+        return {**configuration(self.base_url, grant), **self.reports.configuration()}
 
     def add(self, fault: Fault) -> None:
         """Serves a fault from now on."""
@@ -260,6 +265,8 @@ class Sandbox:
             self.revoke_tokens()
         if self._tokens.get(token or "", 0) < time.monotonic():
             return error_response(401, "The access token provided is invalid or has expired")
+        if stream == "reports":
+            return await self.reports.respond(request, path)
         found = self._found(stream, parent, request)
         if isinstance(found, web.Response):
             return found
@@ -407,10 +414,13 @@ class Sandbox:
 
 
 class SandboxProcess:
-    """A tenant that is served by a process of its own, so that it takes no time from the process that is measured."""
+    """
+    A tenant that is served by a process of its own, so that it takes no time from the process that is measured. The
+    reports are given as the arguments of each.
+    """
 
-    def __init__(self, tenant: Tenant, latency: float = 0.0) -> None:
-        self._arguments = {"tenant": tenant.parameters(), "latency": latency}
+    def __init__(self, tenant: Tenant, latency: float = 0.0, reports: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._arguments = {"tenant": tenant.parameters(), "latency": latency, "reports": list(reports)}
         self.base_url = ""
 
     def __enter__(self) -> "SandboxProcess":
@@ -421,7 +431,8 @@ class SandboxProcess:
             cwd=Path(__file__).parent.parent.parent,
         )
         assert self._process.stdout
-        self.base_url = json.loads(self._process.stdout.readline())["base_url"]
+        configured = json.loads(self._process.stdout.readline())
+        self.base_url, self._reports = configured["base_url"], configured.get("reports")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -430,7 +441,8 @@ class SandboxProcess:
 
     def config(self, grant: str) -> dict[str, Any]:
         """The connector's configuration, for one of the grants."""
-        return configuration(self.base_url, grant)
+        found = configuration(self.base_url, grant)
+        return {**found, "reports": self._reports} if self._reports else found
 
     def summary(self) -> dict[str, Any]:
         """The requests since the last reset: `count`, `by_stream`, and the `targets` (path and query) of all GETs."""
