@@ -26,6 +26,7 @@ _DATE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _ZERO_DATE = re.compile(r"[-0/:.,+TZ\s]*|-0001-11-30( 00:00:00)?", re.ASCII | re.IGNORECASE)
+_USUAL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 _FORM_LENGTH = 40
 _TITLE_LENGTH = 200
 
@@ -93,6 +94,34 @@ def additional_field_properties(definitions: Iterable[Mapping[str, Any]]) -> dic
         description = f"Additional field {title} ({definition.get('type')})"
         properties[f"field_{definition['id']}"] = {**_ADDITIONAL, "title": title, "description": description}
     return properties
+
+
+def differences(
+    schema: Mapping[str, Any],
+    definitions: Iterable[Mapping[str, Any]],
+    records: Iterable[dict[str, Any]],
+    added: Iterable[str],
+) -> set[str]:
+    """
+    Normalizes the records in place, and returns what differs from the schema: names, no values. `definitions` are those
+    of additional fields, `added` the fields that the connector will add.
+    """
+    properties = {**schema["properties"], **additional_field_properties(definitions)}
+    known = properties.keys() | {alias for each in properties.values() for alias in each.get("x-aliases", ())}
+    found = {f"{name} (in no schema)" for each in records for name in each.keys() - known}
+    if schema.get("x-declared-fields-only"):
+        found = set()
+    required = [name for name in schema["required"] if name not in added]
+    normalizer = RecordNormalizer(
+        {**schema, "properties": properties, "required": required},
+        lambda path, expected, _: found.add(f"{path} (no {expected})"),
+    )
+    for record in records:
+        try:
+            normalizer.normalize(record)
+        except UnusableKeyError as error:
+            found.add(f"{error} (a key, missing)")
+    return {each if _USUAL_NAME.match(each) else "<unusual name>" for each in found}
 
 
 def to_utc(value: Any) -> str | None:

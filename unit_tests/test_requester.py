@@ -31,6 +31,7 @@ from unit_tests.builders import (
     page_with,
     token_response,
 )
+from unit_tests.builders import read as run
 from unit_tests.conftest import Time
 
 USERS = "manage/v1/user"
@@ -496,7 +497,7 @@ class TestParents:
 
     def test_a_stream_that_has_failed_sends_nothing_for_its_parents(self, docebo: Platform, build: Build) -> None:
         made = requester(build("group_members"))
-        made.progress.fail()
+        made.progress.fail(DoceboError("The first."))
         assert send(made, PageToken(), partition(group_uuid="a")) is None
         assert docebo.paths_requested == []
 
@@ -505,15 +506,24 @@ class TestParents:
         made = requester(build("group_members"))
         with pytest.raises(DoceboError, match="access tokens"):
             send(made, PageToken(), partition(group_uuid="a"))
-        assert made.progress.failed
+        assert made.progress.error
 
         def fails_meanwhile(*_: Any) -> Page:
-            made.progress.fail()
+            made.progress.fail(DoceboError("The first."))
             raise DoceboError("The second.")
 
-        made.progress.failed = False
+        made.progress.error = None
         made._page = fails_meanwhile  # type: ignore[method-assign]
         assert send(made, PageToken(), partition(group_uuid="b")) is None
+
+
+@pytest.mark.parametrize("status", [403, 401])
+def test_where_a_stream_fails_its_children_do_not_succeed(docebo: Platform, status: int) -> None:
+    docebo.serves("learn/v1/courses", *({"id_course": number} for number in range(12)))
+    for number in range(12):
+        docebo.responds(f"course/v1/courses/{number}/sessions", error_response(status, "No"))
+    output = run("sessions", "session_events")
+    assert [output.is_incomplete(stream) for stream in ("sessions", "session_events")] == [True, True]
 
 
 class TestTokens:
