@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airbyte_cdk.logger import AirbyteLogFormatter
 
 from source_docebo import run
 from source_docebo.client import Client
@@ -183,24 +182,6 @@ class TestProcess:
             assert set(handlers.values()) == {signal.SIG_DFL}
 
 
-@pytest.fixture
-def execute(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Runs a command in this process: the exit code, the lines on standard output and those on standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(AirbyteLogFormatter())
-
-    def execute_command(*args: str) -> tuple[int, list[str], list[str]]:
-        with monkeypatch.context() as patch:
-            patch.setattr(logging.getLogger(), "handlers", [handler])
-            patch.setattr(sys, "__stderr__", sys.stderr)
-            patch.setattr(sys, "stderr", sys.stderr)
-            code = run.execute(list(args))
-        output = capsys.readouterr()
-        return code, output.out.splitlines(), output.err.splitlines()
-
-    return execute_command
-
-
 class TestArguments:
     @pytest.mark.parametrize(
         ("args", "word"),
@@ -248,13 +229,16 @@ class TestArguments:
         return ["--config", str(directory / "config.json"), "--catalog", str(directory / "catalog.json")]
 
 
-def test_plan_gets_its_arguments_and_gives_the_exit_code(
-    execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["plan", "catalog"])
+def test_a_command_for_people_gives_the_exit_code(
+    execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
-    module = type(sys)("source_docebo.plan")
-    module.main = lambda arguments: 3 if arguments == ["--config", "c.json"] else 1  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "source_docebo.plan", module)
-    assert execute("plan", "--config", "c.json") == (3, [], [])
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
+    module = type(sys)(f"source_docebo.{command}")
+    module.main = lambda source, parsed: 3 if source and parsed.config == str(config) else 1  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, f"source_docebo.{command}", module)
+    assert execute(command, "--config", str(config)) == (3, [], [])
 
 
 class TestSecrets:
