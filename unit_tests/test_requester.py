@@ -194,7 +194,8 @@ class TestPages:
         made = requester(build("users"))
         for _ in range(2):
             assert len(read(made, 2)) == 2
-        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert [warning for warning in warnings if not warning.startswith("Configuration")] == [
             f"Stream users: the list counts 1 records more than it has shown (GET /{USERS}, page 2). If rows have "
             "moved while it was read, they come with the next full sync. Logged once per stream."
         ]
