@@ -24,6 +24,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.client import COMMAND, Client
 from source_docebo.errors import DoceboError
+from source_docebo.plan_reports import report_section
 from source_docebo.records import RecordNormalizer, UnusableKeyError, additional_field_properties
 from source_docebo.requester import DoceboRequester
 from source_docebo.responses import Page, PageToken, host
@@ -73,13 +74,16 @@ def main(args: list[str]) -> int:
         sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
         # The log of the requests would stand between the lines of the plan, and hold the keys of parents.
         logging.disable(logging.CRITICAL)
-        plans = Planner(source.resolved_manifest["streams"], source._config).plan()
+        planner = Planner(source.resolved_manifest["streams"], source._config)
+        plans = planner.plan()
+        reports = report_section(next(iter(planner._requesters.values())), planner._config)
     except AirbyteTracedException as error:
         sys.stderr.write(f"{filter_secrets(str(error))}\n")
         return 1
     finally:
         logging.disable(logging.NOTSET)
-    sys.stdout.write(filter_secrets(report(plans, int(source._config.get("calls_per_hour") or 0))) + "\n")
+    text = report(plans, int(source._config.get("calls_per_hour") or 0))
+    sys.stdout.write(filter_secrets(f"{text}\n{reports}") + "\n")
     return 0 if any(each.readable == "yes" for each in plans) else 1
 
 
