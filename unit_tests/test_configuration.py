@@ -163,6 +163,7 @@ class TestForm:
             "reports": "Reports",
             "start_date": "Start date",
             "lookback_window": "Lookback window",
+            "reports": "Reports",
         }
         assert "empty for no limit" in fields["calls_per_hour"]["description"]
         assert fields["base_url"]["pattern_descriptor"] == "https://<your platform>[/subfolder]"
