@@ -285,7 +285,7 @@ class TestStates:
 
 
 def migrated(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    config = {**ConfigBuilder().build(), "num_workers": 2}
+    config = {**ConfigBuilder().build(), "num_workers": 2, "__command": {"incremental": ["enrollments"]}}
     return BoundedState(config=config, cursor_field="date_last_updated", name="enrollments").migrate(state)
 
 
