@@ -162,9 +162,9 @@ class TestPlan:
         assert len(docebo.requests_for("learningplan/v1/learningplans/1/courses")) == 1
 
     def test_a_child_stream_that_cannot_be_read(self, docebo: Platform, plan: Plan) -> None:
-        docebo.serves(COURSES, *({"id_course": number, "course_type": "elearning"} for number in range(3)))
+        docebo.serves(COURSES, *({"id_course": number, "course_type": "elearning"} for number in range(1, 4)))
         docebo.responds("course/v1/courses/enrollments", error_response(403, "No"))
-        docebo.responds(f"{COURSES}/0/los", error_response(404, "No"))
+        docebo.responds(f"{COURSES}/1/los", error_response(404, "No"))
         printed = plan()
         assert printed.row("course_enrollments")[0] == "no (403)"
         assert printed.row("course_learning_objects")[0] == "no (404)"
