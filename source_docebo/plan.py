@@ -39,9 +39,9 @@ ESTIMATE, AT_LEAST = "~", "≥"
 _ANNOUNCED = {"learning_plan_courses": "assigned_courses_count", "session_enrollments": "enrolled"}
 _SPREAD = (0, 4, 2, 1, 3)  # quarters of a list of parents, in the order in which they are sampled
 _LEGEND = f"""
-{ESTIMATE} estimated from up to five parents, with a range where these differ; {AT_LEAST} at least. The pages of a parent
-stream count there: a sync requests them once more for all its children. What an hourly sync costs depends on what has
-changed lately: here within an hour and the lookback window.
+{ESTIMATE} estimated from up to five parents, with a range where these differ; {AT_LEAST} at least.
+The pages of a parent stream count there: a sync requests them once more for all its children.
+What an hourly sync costs depends on what has changed lately: here, within an hour and the lookback window.
 """
 
 
@@ -60,10 +60,10 @@ class Count(NamedTuple):
     @staticmethod
     def total(counts: Sequence["Count"]) -> "Count":
         """The sum: at least so many if that is so for a part."""
-        sign = max((count.sign for count in counts), default="")
+        value, sign = sum(count.value for count in counts), max((count.sign for count in counts), default="")
         least = sum(count.least if count.most else count.value for count in counts)
         most = sum(count.most or count.value for count in counts)
-        return Count(sum(count.value for count in counts), sign, least, most)
+        return Count(value, sign, least, most) if sign else Count(value)
 
     @staticmethod
     def projected(counts: Sequence["Count"], parents: "Count") -> "Count":
@@ -92,16 +92,13 @@ class StreamPlan:
 
 def main(source: SourceDocebo, _: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code. Raises DoceboError if signing in fails."""
-    sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.
-
-")
+    sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
     logging.disable()  # the log of the requests would hold the keys of parents
     planner = Planner(source.resolved_manifest["streams"], source._config)
+    reports = report_section(planner.requester, planner.config)
     plans = planner.plan()
     text = report(plans, int(source._config.get("calls_per_hour") or 0))
-    sys.stdout.write(filter_secrets(f"{text}
-{report_section(planner.requester, planner.config)}
-"))
+    sys.stdout.write(filter_secrets(f"{text}\n{reports}\n"))
     return 0 if any(each.readable == "yes" for each in plans) else 1
 
 
