@@ -90,7 +90,7 @@ def built_in_manifest(pagination: dict[str, Any]) -> dict[str, Any]:
     """The connector's manifest, with built-in components only."""
     manifest = yaml.safe_load((ROOT / "manifest.yaml").read_text(encoding="utf-8"))
     resolved = dict(ManifestReferenceResolver().preprocess_manifest(manifest))
-    del resolved["definitions"], resolved["schemas"]
+    del resolved["definitions"], resolved["schemas"], resolved["dynamic_streams"]
     return dict(without_custom_components(resolved, pagination))
 
 

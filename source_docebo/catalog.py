@@ -22,7 +22,6 @@ logger = logging.getLogger("airbyte")
 
 def main(source: SourceDocebo, arguments: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code. Raises DoceboError if the definitions of fields cannot be read."""
-    logger.setLevel(logging.WARNING)
     streams = source.discover(logger, source._config).streams
     if arguments.streams is not None:
         streams = _selected(streams, arguments.streams.replace(",", " ").split())

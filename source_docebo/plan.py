@@ -27,6 +27,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.client import COMMAND, Client
 from source_docebo.errors import DoceboError
+from source_docebo.plan_reports import report_section
 from source_docebo.records import differences
 from source_docebo.responses import Page, PageToken, host
 from source_docebo.source import DISCOVER_SECONDS, SourceDocebo
@@ -38,9 +39,9 @@ ESTIMATE, AT_LEAST = "~", "≥"
 _ANNOUNCED = {"learning_plan_courses": "assigned_courses_count", "session_enrollments": "enrolled"}
 _SPREAD = (0, 4, 2, 1, 3)  # quarters of a list of parents, in the order in which they are sampled
 _LEGEND = f"""
-{ESTIMATE} estimated from up to five parents, with a range where these differ; {AT_LEAST} at least. The pages of a parent
-stream count there: a sync requests them once more for all its children. What an hourly sync costs depends on what has
-changed lately: here within an hour and the lookback window.
+{ESTIMATE} estimated from up to five parents, with a range where these differ; {AT_LEAST} at least.
+The pages of a parent stream count there: a sync requests them once more for all its children.
+What an hourly sync costs depends on what has changed lately: here, within an hour and the lookback window.
 """
 
 
@@ -59,10 +60,10 @@ class Count(NamedTuple):
     @staticmethod
     def total(counts: Sequence["Count"]) -> "Count":
         """The sum: at least so many if that is so for a part."""
-        sign = max((count.sign for count in counts), default="")
+        value, sign = sum(count.value for count in counts), max((count.sign for count in counts), default="")
         least = sum(count.least if count.most else count.value for count in counts)
         most = sum(count.most or count.value for count in counts)
-        return Count(sum(count.value for count in counts), sign, least, most)
+        return Count(value, sign, least, most) if sign else Count(value)
 
     @staticmethod
     def projected(counts: Sequence["Count"], parents: "Count") -> "Count":
@@ -93,8 +94,11 @@ def main(source: SourceDocebo, _: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code. Raises DoceboError if signing in fails."""
     sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
     logging.disable()  # the log of the requests would hold the keys of parents
-    plans = Planner(source.resolved_manifest["streams"], source._config).plan()
-    sys.stdout.write(filter_secrets(report(plans, int(source._config.get("calls_per_hour") or 0))) + "\n")
+    planner = Planner(source.resolved_manifest["streams"], source._config)
+    reports = report_section(planner.requester, planner.config)
+    plans = planner.plan()
+    text = report(plans, int(source._config.get("calls_per_hour") or 0))
+    sys.stdout.write(filter_secrets(f"{text}\n{reports}\n"))
     return 0 if any(each.readable == "yes" for each in plans) else 1
 
 
@@ -128,19 +132,20 @@ class Planner:
     def __init__(self, streams: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> None:
         command = {"id": uuid.uuid4().hex, "seconds": DISCOVER_SECONDS}
         # Not what the user allows for an hour: the limit here is that of all requests of this command.
-        self._config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
-        self._streams = {stream["name"]: _Stream(stream, self._config) for stream in streams}
+        self.config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
+        self._streams = {stream["name"]: _Stream(stream, self.config) for stream in streams}
+        self.requester = next(iter(self._streams.values())).requester
         self._read: list[_Stream] = []
 
     def plan(self) -> list[StreamPlan]:
         """The plan of each stream. Raises DoceboError if signing in fails."""
-        next(iter(self._streams.values())).requester.authenticator.get_auth_header()
+        self.requester.authenticator.get_auth_header()
         for name in self._streams:
             self._read_first(name)
         children = [stream for stream in self._read if stream.sampled and stream.name not in _ANNOUNCED]
         children.sort(key=lambda stream: -(stream.plan.requests or Count(0)).value)
         for number, stream in product(range(1, len(_SPREAD)), children):
-            if Client.of(self._config).requests_sent.total() < MAX_REQUESTS:
+            if Client.of(self.config).requests_sent.total() < MAX_REQUESTS:
                 with suppress(DoceboError):
                     self._sample(stream, number)
         for stream in self._read:
@@ -160,10 +165,10 @@ class Planner:
             if stream.parent:
                 self._sample(stream, 0)
                 return self._estimate(stream)
-            page = self._page(stream, {}, self._config.get("start_date", ""))
+            page = self._page(stream, {}, self.config.get("start_date", ""))
             plan.records, plan.requests = _extent(page, stream.page_size)
             if stream.is_incremental:
-                since = datetime.now(timezone.utc) - duration(self._config.get("lookback_window", "PT1H"))
+                since = datetime.now(timezone.utc) - duration(self.config.get("lookback_window", "PT1H"))
                 page = self._page(stream, {}, f"{since - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}")
                 plan.hourly = _extent(page, stream.page_size)[1]
         except DoceboError as error:
@@ -172,7 +177,7 @@ class Planner:
             # Without the platform's address, its paths and Docebo's own words, which may name people.
             problem = str(error).partition(" Docebo says: ")[0].removeprefix(f"Stream {name}: ")
             problem = re.sub(r" \(GET [^)]*\)", "", problem)
-            plan.problem = problem.replace(host(self._config["base_url"]), "The platform")
+            plan.problem = problem.replace(host(self.config["base_url"]), "The platform")
             if "calls_per_hour allows" in problem:
                 plan.readable, plan.problem = "not tried", "The requests of this command are used up. Try again later."
 
@@ -180,7 +185,7 @@ class Planner:
         """The parents that were read and may have children, and how many there are in all."""
         parent = self._streams[stream.parent]
         seen, count = parent.seen, parent.plan.records or Count(0)
-        found = [each for each in seen if each.get(stream.key) and stream.has_children.eval(self._config, record=each)]
+        found = [each for each in seen if each.get(stream.key) and stream.has_children.eval(self.config, record=each)]
         if count == Count(len(seen)):
             return found, Count(len(found))
         share = len(found) / max(len(seen), 1)

@@ -36,7 +36,7 @@ class StreamProgress:
         self._read: set[str] = set()
         self._all_found = False
         self.unreadable: dict[str, RequestError] = {}  # parents, by the request
-        self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the form of a value
+        self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the shape of a value
         self._warned = 0  # of the differences
 
     def fail(self, error: DoceboError) -> bool:
@@ -46,23 +46,23 @@ class StreamProgress:
             self.warn()
             return is_first
 
-    def differs(self, field: str, expected: str, form: str) -> None:
+    def differs(self, field: str, expected: str, shape: str) -> None:
         """A value does not fit the schema. The user is warned when the stream ends, of all its fields at once."""
-        self._differences.setdefault(field, (expected, form))
+        self._differences.setdefault(field, (expected, shape))
 
     def warn(self) -> None:
         """The warnings about values that differ from the schema, each field once."""
         fields: dict[tuple[str, str], list[str]] = {}
-        for field, (expected, form) in [*self._differences.items()][self._warned :]:
+        for field, (expected, shape) in [*self._differences.items()][self._warned :]:
             self._warned += 1
-            fields.setdefault((expected, "" if expected == UNDECLARED else form), []).append(field)
+            fields.setdefault((expected, "" if expected == UNDECLARED else shape), []).append(field)
         if undeclared := fields.pop((UNDECLARED, ""), []):
             self._client.warn(
-                f"Stream {self._stream}: most destinations drop {', '.join(undeclared)}, since the schema of the "
+                f"Stream {self._stream}: most destinations drop {', '.join(sorted(undeclared))}, since the schema of the "
                 "connection lacks them. Refresh the schema."
             )
         if fields:
-            values = [f"{', '.join(names)} (no {expected}: {form})" for (expected, form), names in fields.items()]
+            values = [f"{', '.join(names)} (not {expected}: {shape})" for (expected, shape), names in fields.items()]
             self._client.warn(
                 f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any "
                 "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "

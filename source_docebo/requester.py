@@ -68,7 +68,9 @@ class DoceboRequester(HttpRequester):
         read). None if the stream has failed. Raises DoceboError if it fails now.
         """
         if self.progress.error and stream_slice.partition:
-            return self._failed(self.progress.error)
+            if self.for_children:  # they must not go on without it
+                raise self.progress.error
+            return None  # another parent of this stream has said why
         params = {**(request_params or {})}
         numbered: PageToken | None = params.pop("page", None)
         token = numbered or PageToken()
@@ -87,19 +89,14 @@ class DoceboRequester(HttpRequester):
             request = PageRequest(self, url, token, stream_slice, log_formatter=log_formatter, max_tries=tries)
             page = self._page(request, following, params.get("page_size"))
         except DoceboError as error:
-            if self.progress.fail(error) or not stream_slice.partition:
+            if self.progress.fail(error) or self.for_children or not stream_slice.partition:
                 raise
-            return self._failed(error)
+            return None
         finally:
             if page is None or page.following is None or page.following.batches != token.batches:
                 ends = range(token.number + 1, token.number + 1 + self.client.workers)  # it may have become shorter
                 self.client.discard(_numbered(list_url, number) for number in ends)
         return page
-
-    def _failed(self, error: DoceboError) -> None:
-        """Another parent of this stream has said why; but those that need its records for their own must not go on."""
-        if self.for_children:
-            raise error
 
     def _page(self, request: "PageRequest", following: list[str], page_size: int | None) -> Page:
         """The page, and the token of the next one. Raises DoceboError if the stream fails."""

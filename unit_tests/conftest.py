@@ -1,7 +1,5 @@
 """Fixtures of all unit tests: a mocked platform, a clock that moves on whenever the connector waits, and no chance."""
 
-import logging
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -11,13 +9,12 @@ from uuid import uuid4
 
 import pytest
 import requests_mock
-from airbyte_cdk.logger import AirbyteLogFormatter
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.declarative.parsers import model_to_component_factory
 from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
-from source_docebo import errors, run
+from source_docebo import errors
 from source_docebo.client import COMMAND
 from source_docebo.source import SourceDocebo
 from unit_tests.builders import ConfigBuilder, Platform
@@ -113,22 +110,3 @@ def build(manifest_processed_once: None) -> Callable[..., DefaultStream]:
         return stream  # type: ignore[return-value]
 
     return build_stream
-
-
-@pytest.fixture
-def execute(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Any]]:
-    """Runs a command in this process: the exit code, the lines on standard output and those on standard error."""
-
-    def execute_command(*args: str) -> tuple[int, list[str], list[str]]:
-        handler = logging.StreamHandler()
-        handler.setFormatter(AirbyteLogFormatter())
-        with monkeypatch.context() as patch:
-            patch.setattr(logging.getLogger(), "handlers", [handler])
-            patch.setattr(sys, "__stderr__", sys.stderr)
-            patch.setattr(sys, "stderr", sys.stderr)
-            code = run.execute(list(args))
-        output = capsys.readouterr()
-        return code, output.out.splitlines(), output.err.splitlines()
-
-    yield execute_command
-    logging.disable(logging.NOTSET)  # `plan` logs nothing

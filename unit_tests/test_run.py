@@ -5,24 +5,28 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airbyte_cdk.logger import AirbyteLogFormatter
 
 from source_docebo import run
 from source_docebo.client import Client
 from source_docebo.errors import config_error
 from source_docebo.run import Output
 from source_docebo.source import SourceDocebo
-from unit_tests.builders import ConfigBuilder
+from unit_tests.builders import ConfigBuilder, Platform
 from unit_tests.conftest import Time
+from unit_tests.declared import streams
 
 ROOT = Path(__file__).parent.parent
 Captured = pytest.CaptureFixture[str]
@@ -182,6 +186,24 @@ class TestProcess:
             assert set(handlers.values()) == {signal.SIG_DFL}
 
 
+@pytest.fixture
+def execute(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Runs a command in this process: the exit code, the lines on standard output and those on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(AirbyteLogFormatter())
+
+    def execute_command(*args: str) -> tuple[int, list[str], list[str]]:
+        with monkeypatch.context() as patch:
+            patch.setattr(logging.getLogger(), "handlers", [handler])
+            patch.setattr(sys, "__stderr__", sys.stderr)
+            patch.setattr(sys, "stderr", sys.stderr)
+            code = run.execute(list(args))
+        output = capsys.readouterr()
+        return code, output.out.splitlines(), output.err.splitlines()
+
+    return execute_command
+
+
 class TestArguments:
     @pytest.mark.parametrize(
         ("args", "word"),
@@ -229,16 +251,77 @@ class TestArguments:
         return ["--config", str(directory / "config.json"), "--catalog", str(directory / "catalog.json")]
 
 
-@pytest.mark.parametrize("command", ["plan", "catalog"])
-def test_a_command_for_people_gives_the_exit_code(
-    execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
-) -> None:
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(ConfigBuilder().build()), encoding="utf-8")
-    module = type(sys)(f"source_docebo.{command}")
-    module.main = lambda source, parsed: 3 if source and parsed.config == str(config) else 1  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, f"source_docebo.{command}", module)
-    assert execute(command, "--config", str(config)) == (3, [], [])
+class TestCommandsForPeople:
+    """`plan` and `catalog` print what they are for on standard output, and the rest as text on standard error."""
+
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> str:
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({**ConfigBuilder().build(), "call_per_hour": 5}), encoding="utf-8")
+        return str(path)
+
+    @pytest.mark.parametrize("command", ["plan", "catalog"])
+    def test_give_their_exit_code(
+        self, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, config: str, command: str
+    ) -> None:
+        module = type(sys)(f"source_docebo.{command}")
+        module.main = lambda source, parsed: 3 if parsed.config == config else 1  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        code, output, errors = execute(command, "--config", config)
+        assert (code, output) == (3, [])
+        assert errors == ["Configuration: there is no field call_per_hour, so it has no effect. Is it calls_per_hour?"]
+
+    @pytest.mark.parametrize("command", ["plan", "catalog"])
+    def test_say_in_one_line_what_is_wrong(self, execute: Callable[..., Any], command: str) -> None:
+        code, output, (line,) = execute(command, "--config", "missing.json")
+        assert (code, output) == (1, [])
+        assert line.startswith("The file missing.json holds no config: ")
+
+    def test_catalog_selects_the_recommended_modes(
+        self, execute: Callable[..., Any], docebo: Platform, config: str
+    ) -> None:
+        docebo.serves("manage/v1/user_fields", {"id": 4, "title": "Cost center"}).serves("learn/v1/courses/field")
+        code, output, _ = execute("catalog", "--config", config)
+        assert code == 0
+        entries = {entry["stream"]["name"]: entry for entry in json.loads("".join(output))["streams"]}
+        assert set(entries) == set(streams())
+        assert "field_4" in entries["users"]["stream"]["json_schema"]["properties"]
+        incremental = entries.pop("enrollments")
+        assert (incremental["sync_mode"], incremental["destination_sync_mode"]) == ("incremental", "append_dedup")
+        assert incremental["cursor_field"] == ["date_last_updated"]
+        assert incremental["primary_key"] == [["type"], ["id"], ["user_id"]]
+        modes = {(entry["sync_mode"], entry["destination_sync_mode"]) for entry in entries.values()}
+        assert modes == {("full_refresh", "overwrite")}
+
+    def test_catalog_of_some_streams(self, execute: Callable[..., Any], docebo: Platform, config: str) -> None:
+        docebo.serves("manage/v1/user_fields").serves("learn/v1/courses/field")
+        _, output, _ = execute("catalog", "--config", config, "--streams", "users, groups")
+        assert {each["stream"]["name"] for each in json.loads("".join(output))["streams"]} == {"users", "groups"}
+        code, output, errors = execute("catalog", "--config", config, "--streams", "user")
+        assert (code, output) == (1, [])
+        assert errors[-1].startswith("There is no stream user. There are: branch_members, ")
+
+
+class TestHelp:
+    def test_names_every_command(self, execute: Callable[..., Any], capsys: Captured) -> None:
+        with pytest.raises(SystemExit):
+            execute("--help")
+        assert re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE) == [
+            *("spec", "check", "discover", "read", "plan", "catalog")
+        ]
+
+    @pytest.mark.parametrize("option", ["--manifest-path", "--components-path"])
+    def test_no_option_is_ignored(self, execute: Callable[..., Any], capsys: Captured, option: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            execute("check", "--config", "c.json", option, "x")
+        assert ended.value.code
+        assert option in capsys.readouterr().err
+
+    def test_version(self, execute: Callable[..., Any], capsys: Captured) -> None:
+        with pytest.raises(SystemExit) as ended:
+            execute("--version")
+        assert not ended.value.code
+        assert capsys.readouterr().out == f"source-docebo {version('airbyte-source-docebo')}\n"
 
 
 class TestSecrets:
