@@ -28,7 +28,8 @@ def assert_messages_documented(output: Output) -> None:
         assert "Traceback" not in error["message"]
     for line in output.logs():
         level, _, text = line.partition(" ")
-        if text.startswith(("Stream ", "Signing in", "Docebo", "The ", "In all")) and level in ("INFO", "WARN"):
+        own = not text.startswith("Stream '")  # as the CDK begins its lines about streams that take turns
+        if own and text.startswith(("Stream ", "Signing in", "Docebo", "The ", "In all")) and level in ("INFO", "WARN"):
             assert_documented(text)
         assert "Traceback" not in text
 

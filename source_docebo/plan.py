@@ -27,6 +27,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.client import COMMAND, Client
 from source_docebo.errors import DoceboError
+from source_docebo.plan_reports import report_section
 from source_docebo.records import differences
 from source_docebo.responses import Page, PageToken, host
 from source_docebo.source import DISCOVER_SECONDS, SourceDocebo
@@ -93,8 +94,9 @@ def main(source: SourceDocebo, _: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code. Raises DoceboError if signing in fails."""
     sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
     logging.disable()  # the log of the requests would hold the keys of parents
-    plans = Planner(source.resolved_manifest["streams"], source._config).plan()
-    sys.stdout.write(filter_secrets(report(plans, int(source._config.get("calls_per_hour") or 0))) + "\n")
+    planner = Planner(source.resolved_manifest["streams"], source._config)
+    text = report(plans := planner.plan(), int(source._config.get("calls_per_hour") or 0))
+    sys.stdout.write(filter_secrets(f"{text}\n{report_section(planner.requester, planner.config)}\n"))
     return 0 if any(each.readable == "yes" for each in plans) else 1
 
 
@@ -128,19 +130,20 @@ class Planner:
     def __init__(self, streams: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> None:
         command = {"id": uuid.uuid4().hex, "seconds": DISCOVER_SECONDS}
         # Not what the user allows for an hour: the limit here is that of all requests of this command.
-        self._config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
-        self._streams = {stream["name"]: _Stream(stream, self._config) for stream in streams}
+        self.config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
+        self._streams = {stream["name"]: _Stream(stream, self.config) for stream in streams}
+        self.requester = next(iter(self._streams.values())).requester
         self._read: list[_Stream] = []
 
     def plan(self) -> list[StreamPlan]:
         """The plan of each stream. Raises DoceboError if signing in fails."""
-        next(iter(self._streams.values())).requester.authenticator.get_auth_header()
+        self.requester.authenticator.get_auth_header()
         for name in self._streams:
             self._read_first(name)
         children = [stream for stream in self._read if stream.sampled and stream.name not in _ANNOUNCED]
         children.sort(key=lambda stream: -(stream.plan.requests or Count(0)).value)
         for number, stream in product(range(1, len(_SPREAD)), children):
-            if Client.of(self._config).requests_sent.total() < MAX_REQUESTS:
+            if Client.of(self.config).requests_sent.total() < MAX_REQUESTS - 1:  # one is for the list of reports
                 with suppress(DoceboError):
                     self._sample(stream, number)
         for stream in self._read:
@@ -160,10 +163,10 @@ class Planner:
             if stream.parent:
                 self._sample(stream, 0)
                 return self._estimate(stream)
-            page = self._page(stream, {}, self._config.get("start_date", ""))
+            page = self._page(stream, {}, self.config.get("start_date", ""))
             plan.records, plan.requests = _extent(page, stream.page_size)
             if stream.is_incremental:
-                since = datetime.now(timezone.utc) - duration(self._config.get("lookback_window", "PT1H"))
+                since = datetime.now(timezone.utc) - duration(self.config.get("lookback_window", "PT1H"))
                 page = self._page(stream, {}, f"{since - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}")
                 plan.hourly = _extent(page, stream.page_size)[1]
         except DoceboError as error:
@@ -172,7 +175,7 @@ class Planner:
             # Without the platform's address, its paths and Docebo's own words, which may name people.
             problem = str(error).partition(" Docebo says: ")[0].removeprefix(f"Stream {name}: ")
             problem = re.sub(r" \(GET [^)]*\)", "", problem)
-            plan.problem = problem.replace(host(self._config["base_url"]), "The platform")
+            plan.problem = problem.replace(host(self.config["base_url"]), "The platform")
             if "calls_per_hour allows" in problem:
                 plan.readable, plan.problem = "not tried", "The requests of this command are used up. Try again later."
 
@@ -180,7 +183,7 @@ class Planner:
         """The parents that were read and may have children, and how many there are in all."""
         parent = self._streams[stream.parent]
         seen, count = parent.seen, parent.plan.records or Count(0)
-        found = [each for each in seen if each.get(stream.key) and stream.has_children.eval(self._config, record=each)]
+        found = [each for each in seen if each.get(stream.key) and stream.has_children.eval(self.config, record=each)]
         if count == Count(len(seen)):
             return found, Count(len(found))
         share = len(found) / max(len(seen), 1)

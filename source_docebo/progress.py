@@ -28,7 +28,7 @@ class StreamProgress:
 
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
-        self.failed = False
+        self.error: DoceboError | None = None  # why the stream has failed
         self.succeeded = False  # a request for records was served
         self._stream = stream
         self._lock = Lock()
@@ -39,10 +39,10 @@ class StreamProgress:
         self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the shape of a value
         self._warned = 0  # of the differences
 
-    def fail(self) -> bool:
+    def fail(self, error: DoceboError) -> bool:
         """Marks the stream as failed, so that it sends no further requests. False if it was so before."""
         with self._lock:
-            is_first, self.failed = not self.failed, True
+            is_first, self.error = self.error is None, self.error or error
             self.warn()
             return is_first
 
@@ -62,7 +62,7 @@ class StreamProgress:
                 "connection lacks them. Refresh the schema."
             )
         if fields:
-            values = [f"{', '.join(names)} (not {expected}: {shape})" for (expected, shape), names in fields.items()]
+            values = [f"{', '.join(names)} (no {expected}: {shape})" for (expected, shape), names in fields.items()]
             self._client.warn(
                 f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any "
                 "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "

@@ -160,8 +160,10 @@ class TestForm:
             "num_workers": "Concurrent requests",
             "calls_per_hour": "Maximum API requests per hour",
             "max_unreadable_parents": "Accepted unreadable parents",
+            "reports": "Reports",
             "start_date": "Start date",
             "lookback_window": "Lookback window",
+            "reports": "Reports",
         }
         assert "empty for no limit" in fields["calls_per_hour"]["description"]
         assert fields["base_url"]["pattern_descriptor"] == "https://<your platform>[/subfolder]"

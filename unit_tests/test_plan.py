@@ -229,7 +229,7 @@ class TestPlan:
         printed = plan()
         assert printed.row("users")[:3] == ["yes", "1", "1"]
         assert printed.notes("users") == [
-            "<unusual name> (in no schema), extra (in no schema), field_2 (in no schema), last_update (not a date)"
+            "<unusual name> (in no schema), extra (in no schema), field_2 (in no schema), last_update (no calendar date)"
         ]
         assert "Zoe" not in printed.text
 

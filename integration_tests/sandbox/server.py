@@ -286,6 +286,8 @@ class Sandbox:
 
     def _body(self, request: web.Request, stream: str, parent: str | None) -> bytes:
         """The body that would be sent without a fault."""
+        if stream == "reports":
+            return self.reports.file(request.path)
         found = self._found(stream, parent, request)
         assert isinstance(found, List)
         return self._page(stream, found, request, [])
