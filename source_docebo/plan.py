@@ -95,8 +95,10 @@ def main(source: SourceDocebo, _: argparse.Namespace) -> int:
     sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
     logging.disable()  # the log of the requests would hold the keys of parents
     planner = Planner(source.resolved_manifest["streams"], source._config)
-    text = report(plans := planner.plan(), int(source._config.get("calls_per_hour") or 0))
-    sys.stdout.write(filter_secrets(f"{text}\n{report_section(planner.requester, planner.config)}\n"))
+    reports = report_section(planner.requester, planner.config)
+    plans = planner.plan()
+    text = report(plans, int(source._config.get("calls_per_hour") or 0))
+    sys.stdout.write(filter_secrets(f"{text}\n{reports}\n"))
     return 0 if any(each.readable == "yes" for each in plans) else 1
 
 
@@ -143,7 +145,7 @@ class Planner:
         children = [stream for stream in self._read if stream.sampled and stream.name not in _ANNOUNCED]
         children.sort(key=lambda stream: -(stream.plan.requests or Count(0)).value)
         for number, stream in product(range(1, len(_SPREAD)), children):
-            if Client.of(self.config).requests_sent.total() < MAX_REQUESTS - 1:  # one is for the list of reports
+            if Client.of(self.config).requests_sent.total() < MAX_REQUESTS:
                 with suppress(DoceboError):
                     self._sample(stream, number)
         for stream in self._read:

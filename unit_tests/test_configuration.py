@@ -160,7 +160,6 @@ class TestForm:
             "num_workers": "Concurrent requests",
             "calls_per_hour": "Maximum API requests per hour",
             "max_unreadable_parents": "Accepted unreadable parents",
-            "reports": "Reports",
             "start_date": "Start date",
             "lookback_window": "Lookback window",
             "reports": "Reports",
