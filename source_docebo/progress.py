@@ -62,7 +62,7 @@ class StreamProgress:
                 "the connection lacks them. Refresh the schema."
             )
         if fields:
-            values = [f"{', '.join(names)} (not {expected}: {shape})" for (expected, shape), names in fields.items()]
+            values = [f"{', '.join(names)} (no {expected}: {shape})" for (expected, shape), names in fields.items()]
             self._client.warn(
                 f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any "
                 "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "
