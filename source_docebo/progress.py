@@ -58,11 +58,11 @@ class StreamProgress:
             fields.setdefault((expected, "" if expected == UNDECLARED else shape), []).append(field)
         if undeclared := fields.pop((UNDECLARED, ""), []):
             self._client.warn(
-                f"Stream {self._stream}: most destinations drop {', '.join(sorted(undeclared))}, since the schema of the "
-                "connection lacks them. Refresh the schema."
+                f"Stream {self._stream}: most destinations drop {', '.join(sorted(undeclared))}, since the schema of "
+                "the connection lacks them. Refresh the schema."
             )
         if fields:
-            values = [f"{', '.join(names)} (not {expected}: {shape})" for (expected, shape), names in fields.items()]
+            values = [f"{', '.join(names)} (no {expected}: {shape})" for (expected, shape), names in fields.items()]
             self._client.warn(
                 f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any "
                 "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "

@@ -113,7 +113,7 @@ def differences(
     required = [name for name in schema["required"] if name not in added]
     normalizer = RecordNormalizer(
         {**schema, "properties": properties, "required": required},
-        lambda path, expected, _: found.add(f"{path} (not {expected})") if expected != UNDECLARED else None,
+        lambda path, expected, _: found.add(f"{path} (no {expected})") if expected != UNDECLARED else None,
     )
     for record in records:
         try:
@@ -161,10 +161,10 @@ def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[f
             if isinstance(value, str) and not value.strip():
                 return None
             if not is_date:
-                report(path, f"type {expected}", _shape(value))
+                report(path, expected, _shape(value))
                 return value
             if not _ZERO_DATE.fullmatch(str(value).strip()):
-                report(path, "a date", _shape(value))
+                report(path, "calendar date", _shape(value))
             return EPOCH
         if nested:
             for element in converted if expected == "array" else [converted]:

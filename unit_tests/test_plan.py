@@ -48,7 +48,7 @@ class Printed:
 @pytest.fixture
 def plan(docebo: Platform, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """Runs the command for a platform that has nothing, unless a test serves more."""
-    for path in LISTS:
+    for path in (*LISTS, "analytics/v1/reports"):
         docebo.serves(path)
 
     def run_plan(**fields: Any) -> Printed:
@@ -229,7 +229,8 @@ class TestPlan:
         printed = plan()
         assert printed.row("users")[:3] == ["yes", "1", "1"]
         assert printed.notes("users") == [
-            "<unusual name> (in no schema), extra (in no schema), field_2 (in no schema), last_update (not a date)"
+            "<unusual name> (in no schema), extra (in no schema), field_2 (in no schema), "
+            "last_update (no calendar date)"
         ]
         assert "Zoe" not in printed.text
 
