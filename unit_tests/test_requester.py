@@ -205,10 +205,10 @@ class TestPages:
         [
             (
                 Response("<html>", headers={"Content-Type": "text/html"}),
-                r"The response \(6 bytes, text/html\) holds no list of records \(.*\)\.",
+                r"The response \(6 bytes, text/html\) holds no list of records\.",
             ),
-            (Response({"data": 1}), r"holds no list of records \(no list of records\)\."),
-            (Response({"success": False, "data": []}), r"\(an error that is told with status 200\)\."),
+            (Response({"data": 1}), r"holds no list of records\."),
+            (Response({"success": False, "data": []}), r"holds no list of records\."),
         ],
     )
     def test_what_is_no_list_is_requested_again(
@@ -498,7 +498,7 @@ class TestParents:
 
     def test_a_stream_that_has_failed_sends_nothing_for_its_parents(self, docebo: Platform, build: Build) -> None:
         made = requester(build("group_members"))
-        made.progress.fail(DoceboError("The first."))
+        made.progress.fail(DoceboError("The first."), once=True)
         assert send(made, PageToken(), partition(group_uuid="a")) is None
         assert docebo.paths_requested == []
 
@@ -510,7 +510,7 @@ class TestParents:
         assert made.progress.error
 
         def fails_meanwhile(*_: Any) -> Page:
-            made.progress.fail(DoceboError("The first."))
+            made.progress.fail(DoceboError("The first."), once=True)
             raise DoceboError("The second.")
 
         made.progress.error = None
