@@ -249,7 +249,7 @@ class TestTypes:
     @pytest.mark.parametrize(("declared", "sent", "shape"), KEPT)
     def test_is_kept(self, reports: Reports, declared: str, sent: Any, shape: str) -> None:
         assert normalized(nullable(declared), sent, reports) is sent
-        assert reports.all == [("field", declared, shape)]
+        assert reports.all == [("field", f"{declared}", shape)]
 
     @pytest.mark.parametrize("declared", [{"type": "integer"}, {"type": ["null", "integer"]}])
     def test_every_notation_of_a_type_is_read(self, reports: Reports, declared: dict[str, Any]) -> None:
