@@ -79,7 +79,9 @@ class Report:
                     count += 1
                     yield row
             except (csv.Error, UnicodeDecodeError, StopIteration) as error:
-                problem = f"{self._subject} is not the CSV expected, in line {reader.line_num}: {error or 'no titles'}."
+                problem = (
+                    f"{self._subject} is not the CSV expected, in line {reader.line_num}: {str(error) or 'no titles'}."
+                )
                 raise DoceboError(f"{problem} {TRY_LATER}") from None
         if count == MAX_ROWS:
             raise config_error(f"{self._subject} ends after {MAX_ROWS:,} rows: Docebo leaves out the rest. {ADVICE}")
