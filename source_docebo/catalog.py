@@ -13,32 +13,18 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
     SyncMode,
 )
-from airbyte_cdk.utils import AirbyteTracedException
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.errors import config_error
-from source_docebo.source import SourceDocebo, read_file
+from source_docebo.source import SourceDocebo
 
 logger = logging.getLogger("airbyte")
 
 
-def main(args: list[str]) -> int:
-    """Runs the command with its arguments. Returns the exit code; what went wrong is one line on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="source-docebo catalog", description="Prints a configured catalog: incremental for what can be, else full."
-    )
-    parser.add_argument("--config", required=True, metavar="FILE", help="JSON file with the config")
-    parser.add_argument("--streams", metavar="NAMES", help="streams, separated by commas; all if it is left out")
-    parsed = parser.parse_args(args)
-    logger.setLevel(logging.WARNING)
-    try:
-        config = read_file("config", parsed.config)
-        streams = SourceDocebo(config=config).discover(logger, config).streams
-        if parsed.streams is not None:
-            streams = _selected(streams, parsed.streams.replace(",", " ").split())
-    except AirbyteTracedException as error:
-        sys.stderr.write(f"{filter_secrets(str(error))}\n")
-        return 1
+def main(source: SourceDocebo, arguments: argparse.Namespace) -> int:
+    """Runs the command. Returns the exit code. Raises DoceboError if the definitions of fields cannot be read."""
+    streams = source.discover(logger, source._config).streams
+    if arguments.streams is not None:
+        streams = _selected(streams, arguments.streams.replace(",", " ").split())
     catalog = ConfiguredAirbyteCatalogSerializer.dump(ConfiguredAirbyteCatalog([_configured(each) for each in streams]))
     sys.stdout.write(orjson.dumps(catalog, option=orjson.OPT_INDENT_2).decode() + "\n")
     return 0

@@ -97,8 +97,8 @@ class UniqueParentRouter(SubstreamPartitionRouter):
                     seen.add(str(key))
                     progress.parent_found(*key.values())
                     yield StreamSlice(partition=key, cursor_slice={})
-        except DoceboError:
-            progress.fail()
+        except DoceboError as error:
+            progress.fail(error)
             raise
         progress.all_parents_found()
 
@@ -135,11 +135,12 @@ class SchemaNormalizer(TypeTransformer):
         try:
             self._normalizer.normalize(record)
         except UnusableKeyError as error:
-            self._progress.fail()
-            raise DoceboError(
+            failure = DoceboError(
                 f"Stream {self.name}: a record has no key {error}. It has the fields {', '.join(sorted(record))}. "
                 "Docebo may have renamed it: please tell the connector's authors."
-            ) from None
+            )
+            self._progress.fail(failure)
+            raise failure from None
 
 
 @dataclass

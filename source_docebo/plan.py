@@ -8,230 +8,264 @@ import platform
 import re
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
+from itertools import product
+from statistics import mean, stdev
 from textwrap import fill
 from typing import Any, NamedTuple
 
 from airbyte_cdk.sources.declarative.interpolation.interpolated_boolean import InterpolatedBoolean
+from airbyte_cdk.sources.declarative.interpolation.macros import duration
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import CustomRequester
 from airbyte_cdk.sources.declarative.parsers.model_to_component_factory import ModelToComponentFactory
 from airbyte_cdk.sources.types import StreamSlice
-from airbyte_cdk.utils import AirbyteTracedException
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.client import COMMAND, Client
 from source_docebo.errors import DoceboError
 from source_docebo.plan_reports import report_section
-from source_docebo.records import RecordNormalizer, UnusableKeyError, additional_field_properties
-from source_docebo.requester import DoceboRequester
+from source_docebo.records import differences
 from source_docebo.responses import Page, PageToken, host
-from source_docebo.source import DISCOVER_SECONDS, SourceDocebo, read_file
+from source_docebo.source import DISCOVER_SECONDS, SourceDocebo
 
 MAX_REQUESTS = 30  # retries and the token included
 DOCEBO_REQUESTS_PER_HOUR = 1000
 ESTIMATE, AT_LEAST = "~", "≥"
-_USUAL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", re.ASCII)
+# The fields of parents that say how many records a child stream has for them.
+_ANNOUNCED = {"learning_plan_courses": "assigned_courses_count", "session_enrollments": "enrolled"}
+_SPREAD = (0, 4, 2, 1, 3)  # quarters of a list of parents, in the order in which they are sampled
 _LEGEND = f"""
-{ESTIMATE} estimated from the first page, of a child stream from its first parents; {AT_LEAST} at least.
-The pages of a parent stream count there: a sync requests them once more for all its children.
+{ESTIMATE} estimated from up to five parents, with a range where these differ; {AT_LEAST} at least.
+The pages of a parent stream count there, although its children need them, too.
+What an hourly sync costs depends on what has changed lately: here, within an hour and the lookback window.
 """
 
 
 class Count(NamedTuple):
-    """A number, and its sign: "" if it is exact, ESTIMATE or AT_LEAST."""
+    """A number, and its sign: "" if it is exact, ESTIMATE or AT_LEAST. An estimate may be a range."""
 
     value: int
     sign: str = ""
+    least: int = 0
+    most: int = 0  # 0: no range
 
     def __str__(self) -> str:
-        return f"{self.sign}{self.value:,}"
+        is_range = self.sign == ESTIMATE and self.most > self.least
+        return f"{self.least:,}-{self.most:,}" if is_range else f"{self.sign}{self.value:,}"
+
+    @staticmethod
+    def total(counts: Sequence["Count"]) -> "Count":
+        """The sum: at least so many if that is so for a part."""
+        value, sign = sum(count.value for count in counts), max((count.sign for count in counts), default="")
+        least = sum(count.least if count.most else count.value for count in counts)
+        most = sum(count.most or count.value for count in counts)
+        return Count(value, sign, least, most) if sign else Count(value)
+
+    @staticmethod
+    def projected(counts: Sequence["Count"], parents: "Count") -> "Count":
+        """The sum for all parents, by those of some: a range of twice the standard error where they differ."""
+        total, values = Count.total(counts), [count.value for count in counts]
+        if parents == Count(len(counts)):
+            return total
+        average, error = mean(values), 2 * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0
+        least = max(average - error, min(1, *values)) * (parents.least or parents.value)
+        most = (average + error) * (parents.most or parents.value)
+        return Count(round(average * parents.value), total.sign or ESTIMATE, math.floor(least), math.ceil(most))
 
 
 @dataclass
 class StreamPlan:
-    """What one request has shown about a stream; nothing of the values that it has read."""
+    """What a few requests have shown about a stream; nothing of the values that they have read."""
 
     name: str
     readable: str = "yes"
     problem: str = ""
     records: Count | None = None
     requests: Count | None = None
-    differences: list[str] = field(default_factory=list)  # fields that no schema knows, or of another type
+    differences: set[str] = field(default_factory=set)  # fields that no schema knows, or of another type
+    hourly: Count | None = None  # requests of an incremental sync
 
 
-def main(args: list[str]) -> int:
-    """Runs the command with its arguments. Returns the exit code; what went wrong is one line on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="source-docebo plan", description=f"Estimates a full sync, with at most {MAX_REQUESTS} requests to Docebo."
-    )
-    parser.add_argument("--config", required=True, help="path to the json configuration file")
-    parsed = parser.parse_args(args)
-    try:
-        source = SourceDocebo(config=read_file("config", parsed.config))
-        sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
-        # The log of the requests would stand between the lines of the plan, and hold the keys of parents.
-        logging.disable(logging.CRITICAL)
-        planner = Planner(source.resolved_manifest["streams"], source._config)
-        plans = planner.plan()
-        reports = report_section(next(iter(planner._requesters.values())), planner._config)
-    except AirbyteTracedException as error:
-        sys.stderr.write(f"{filter_secrets(str(error))}\n")
-        return 1
-    finally:
-        logging.disable(logging.NOTSET)
+def main(source: SourceDocebo, _: argparse.Namespace) -> int:
+    """Runs the command. Returns the exit code. Raises DoceboError if signing in fails."""
+    sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
+    logging.disable()  # the log of the requests would hold the keys of parents
+    planner = Planner(source.resolved_manifest["streams"], source._config)
+    reports = report_section(planner.requester, planner.config)
+    plans = planner.plan()
     text = report(plans, int(source._config.get("calls_per_hour") or 0))
-    sys.stdout.write(filter_secrets(f"{text}\n{reports}") + "\n")
+    sys.stdout.write(filter_secrets(f"{text}\n{reports}\n"))
     return 0 if any(each.readable == "yes" for each in plans) else 1
 
 
+class _Stream:
+    """A stream of the manifest, as far as a plan needs it, and what was read of it."""
+
+    def __init__(self, definition: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        self.name, retriever, loader = definition["name"], definition["retriever"], definition["schema_loader"]
+        self.schema = loader.get("schema_loader", loader)["schema"]
+        self.definitions = loader.get("definitions_stream", {}).get("name", "")  # the stream of its additional fields
+        self.is_incremental = "incremental_sync" in definition
+        self.page_size = retriever["paginator"]["pagination_strategy"].get("page_size")  # None: not in pages
+        router = retriever.get("partition_router", {})
+        self.group_size = router.get("group_size", 1)
+        (link,) = router.get("underlying_partition_router", router).get("parent_stream_configs", [{"stream": {}}])
+        self.parent, self.key = link["stream"].get("name", ""), link.get("parent_key")
+        self.field = link.get("partition_field")
+        selector = link["stream"].get("retriever", {}).get("record_selector", {})
+        condition = selector.get("record_filter", {}).get("condition", "true")
+        self.has_children = InterpolatedBoolean(condition=condition, parameters={})
+        create = ModelToComponentFactory().create_component
+        self.requester = create(CustomRequester, retriever["requester"], config, name=self.name)
+        self.plan = StreamPlan(self.name)
+        self.seen: list[dict[str, Any]] = []  # records, normalized
+        self.sampled: dict[str, tuple[Count, Count]] = {}  # by parents, how many records and requests they have
+
+
 class Planner:
-    """Reads the first page of each stream, of a child stream that of its first parents."""
+    """Reads the first page of each stream, of a child stream that of a few parents."""
 
     def __init__(self, streams: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> None:
         command = {"id": uuid.uuid4().hex, "seconds": DISCOVER_SECONDS}
         # Not what the user allows for an hour: the limit here is that of all requests of this command.
-        self._config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
-        self._client = Client.of(self._config)
-        self._streams = {stream["name"]: stream for stream in streams}
-        factory = ModelToComponentFactory()
-        self._requesters: dict[str, DoceboRequester] = {
-            name: factory.create_component(CustomRequester, stream["retriever"]["requester"], self._config, name=name)
-            for name, stream in self._streams.items()
-        }
-        self._plans: dict[str, StreamPlan] = {}
-        self._seen: dict[str, list[dict[str, Any]]] = {}  # by stream, the records of its page, normalized
+        self.config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
+        self._streams = {stream["name"]: _Stream(stream, self.config) for stream in streams}
+        self.requester = next(iter(self._streams.values())).requester
+        self._read: list[_Stream] = []
 
     def plan(self) -> list[StreamPlan]:
-        """The plan of each stream, by name. Raises DoceboError if signing in fails."""
-        next(iter(self._requesters.values())).authenticator.get_auth_header()
-        children = {name for name, stream in self._streams.items() if "partition_router" in stream["retriever"]}
-        definitions = {_definitions_stream(stream) for stream in self._streams.values()} - {""}
-        lists = self._streams.keys() - children - definitions
-        with ThreadPoolExecutor(int(self._config["num_workers"])) as executor:
-            # Parents before children, definitions of additional fields before records that hold them.
-            for names in (definitions, lists, children):
-                self._plans.update(zip(names, executor.map(self._plan_stream, names), strict=True))
-        return [self._plans[name] for name in sorted(self._plans)]
+        """The plan of each stream. Raises DoceboError if signing in fails."""
+        self.requester.authenticator.get_auth_header()
+        for name in self._streams:
+            self._read_first(name)
+        children = [stream for stream in self._read if stream.sampled and stream.name not in _ANNOUNCED]
+        children.sort(key=lambda stream: -(stream.plan.requests or Count(0)).value)
+        for number, stream in product(range(1, len(_SPREAD)), children):
+            if Client.of(self.config).requests_sent.total() < MAX_REQUESTS:
+                with suppress(DoceboError):
+                    self._sample(stream, number)
+        for stream in self._read:
+            self._estimate(stream)
+        return [stream.plan for stream in self._read]
 
-    def _plan_stream(self, name: str) -> StreamPlan:
-        found = StreamPlan(name)
+    def _read_first(self, name: str) -> None:
+        """Reads a page of a stream, after those of its parent and of the definitions of its fields."""
+        stream = self._streams.get(name)
+        if stream is None or stream in self._read:
+            return None
+        self._read_first(stream.parent)
+        self._read_first(stream.definitions)
+        self._read.append(stream)
+        plan = stream.plan
         try:
-            if "partition_router" in self._streams[name]["retriever"]:
-                self._plan_child(found)
-            else:
-                start = self._streams[name].get("incremental_sync", {}).get("start_datetime", "")
-                page = self._page(name, StreamSlice(partition={}, cursor_slice={"start_time": start}))
-                found.records, found.requests = _extent(page, self._page_size(name))
-                self._compare(found, page.records)
+            if stream.parent:
+                self._sample(stream, 0)
+                return self._estimate(stream)
+            page = self._page(stream, {}, self.config.get("start_date", ""))
+            plan.records, plan.requests = _extent(page, stream.page_size)
+            if stream.is_incremental:
+                since = datetime.now(timezone.utc) - duration(self.config.get("lookback_window", "PT1H"))
+                page = self._page(stream, {}, f"{since - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}")
+                plan.hourly = _extent(page, stream.page_size)[1]
         except DoceboError as error:
             status = re.search(r"\((\d{3})\)|(?:status|returned) (\d{3})", str(error))
-            found.readable = f"no ({status[1] or status[2]})" if status else "no"
+            plan.readable = f"no ({status[1] or status[2]})" if status else "no"
             # Without the platform's address, its paths and Docebo's own words, which may name people.
             problem = str(error).partition(" Docebo says: ")[0].removeprefix(f"Stream {name}: ")
-            found.problem = re.sub(r" \(GET [^)]*\)", "", problem).replace(
-                host(self._config["base_url"]), "The platform"
-            )
+            problem = re.sub(r" \(GET [^)]*\)", "", problem)
+            plan.problem = problem.replace(host(self.config["base_url"]), "The platform")
             if "calls_per_hour allows" in problem:
-                found.readable = "not tried"
-                found.problem = "The requests of this command are used up. Try again later."
-        return found
+                plan.readable, plan.problem = "not tried", "The requests of this command are used up. Try again later."
 
-    def _plan_child(self, found: StreamPlan) -> None:
-        router = self._streams[found.name]["retriever"]["partition_router"]
-        group_size = router.get("group_size", 1)
-        link = router.get("underlying_partition_router", router)["parent_stream_configs"][0]
-        parent = self._plans[link["stream"]["name"]]
-        if parent.readable != "yes":
-            found.readable = "not tried"
-            found.problem = f"Its parent stream {parent.name} cannot be read. Solve that first."
-            return
-        condition = link["stream"]["retriever"]["record_selector"].get("record_filter", {}).get("condition", "true")
-        has_children = InterpolatedBoolean(condition=condition, parameters={})
-        seen = self._seen[parent.name]
-        parents = [record for record in seen if has_children.eval(self._config, record=record)]
-        keys = [record[link["parent_key"]] for record in parents if record.get(link["parent_key"])][:group_size]
-        if not keys:
-            found.readable = "not tried"
-            found.problem = f"No record of its parent stream {parent.name} was found that has such records."
-            return
-        key = keys if group_size > 1 else keys[0]
-        page = self._page(found.name, StreamSlice(partition={link["partition_field"]: key}, cursor_slice={}))
-        total = (parent.records or Count(0)).value * len(parents) / len(seen)
-        records, requests = _extent(page, self._page_size(found.name))
-        sign = "" if round(total) == len(keys) else ESTIMATE
-        found.requests = Count(math.ceil(total / group_size) * requests.value, sign or requests.sign)
-        if page.records:  # an empty sample says nothing
-            found.records = Count(round(records.value * total / len(keys)), sign or records.sign)
-        self._compare(found, page.records, link["partition_field"])
+    def _parents(self, stream: _Stream) -> tuple[list[dict[str, Any]], Count]:
+        """The parents that were read and may have children, and how many there are in all."""
+        parent = self._streams[stream.parent]
+        seen, count = parent.seen, parent.plan.records or Count(0)
+        found = [each for each in seen if each.get(stream.key) and stream.has_children.eval(self.config, record=each)]
+        if count == Count(len(seen)):
+            return found, Count(len(found))
+        share = len(found) / max(len(seen), 1)
+        value, least, most = (math.ceil(number * share) for number in (count.value, count.least, count.most))
+        return found, Count(value, ESTIMATE, least, most)
 
-    def _page(self, name: str, stream_slice: StreamSlice) -> Page:
+    def _sample(self, stream: _Stream, number: int) -> None:
+        """Counts the children of one more parent, or group of them. Those that are sampled are spread over the list."""
+        keys, size = [each[stream.key] for each in self._parents(stream)[0]], stream.group_size
+        groups = [keys[start : start + size] for start in range(0, len(keys), size)]
+        if not groups:
+            is_readable = self._streams[stream.parent].plan.readable == "yes"
+            problem = "has no record that has such records." if is_readable else "cannot be read. Solve that first."
+            stream.plan.readable, stream.plan.problem = "not tried", f"Its parent stream {stream.parent} {problem}"
+            return
+        group = groups[_SPREAD[number] * (len(groups) - 1) // 4]
+        if str(group) not in stream.sampled:
+            page = self._page(stream, {stream.field: group if size > 1 else group[0]})
+            if page.following and page.following.batches:  # one of the group cannot be read: then the first alone
+                page = self._page(stream, {stream.field: group[:1]})
+            stream.sampled[str(group)] = _extent(page, stream.page_size)
+
+    def _estimate(self, stream: _Stream) -> None:
+        """Estimates all children by those that were counted, or by what their parents announce."""
+        sampled = list(stream.sampled.values())
+        if stream.plan.readable != "yes" or not sampled:
+            return
+        parents, count = self._parents(stream)
+        announced = [str(each.get(_ANNOUNCED.get(stream.name, ""))) for each in parents]
+        if all(map(str.isdecimal, announced)):
+            counts = [Count(int(text), ESTIMATE) for text in announced]
+            sampled = [(each, Count(math.ceil(each.value / stream.page_size) or 1, ESTIMATE)) for each in counts]
+        if stream.group_size > 1:
+            count = Count(math.ceil(count.value / stream.group_size), count.sign)
+        records, stream.plan.requests = (Count.projected(each, count) for each in zip(*sampled, strict=True))
+        stream.plan.records = records if records.value or not records.sign else None  # empty samples say nothing
+
+    def _page(self, stream: _Stream, partition: Mapping[str, Any], start: str = "") -> Page:
         """The first page. Raises DoceboError if it cannot be read, also where a sync would skip the parent."""
-        requester = self._requesters[name]
-        page_size = self._page_size(name)
-        params = {"page": PageToken(), "page_size": page_size} if page_size else {}
-        return requester.send_request(stream_slice=stream_slice, request_params=params) or Page([])
-
-    def _page_size(self, name: str) -> int | None:
-        """Records on a full page; None for a list that is not requested in pages."""
-        size: int | None = self._streams[name]["retriever"]["paginator"]["pagination_strategy"].get("page_size")
-        return size
-
-    def _compare(self, found: StreamPlan, records: list[dict[str, Any]], added: str = "") -> None:
-        """Compares records with the schema of their stream. `added`: a field that the connector adds to them."""
-        loader = self._streams[found.name]["schema_loader"]
-        schema = loader.get("schema_loader", loader)["schema"]
-        defined = additional_field_properties(self._seen.get(_definitions_stream(self._streams[found.name]), ()))
-        schema = {**schema, "properties": {**schema["properties"], **defined}}
-        problems = [f"{name} (in no schema)" for name in _undeclared(schema, records)]
-        normalizer = RecordNormalizer(schema, lambda path, expected, _: problems.append(f"{path} (no {expected})"))
-        self._seen[found.name] = normalized = copy.deepcopy(records)
-        for record in normalized:
-            try:
-                normalizer.normalize(record if not added else {**record, added: 0})
-            except UnusableKeyError as error:
-                problems.append(f"{error} (a key, missing)")
-        found.differences = sorted({each if _USUAL_NAME.match(each) else "<unusual name>" for each in problems})
+        page = stream.requester.send_request(
+            stream_slice=StreamSlice(partition=partition, cursor_slice={"start_time": start}),
+            request_params={"page": PageToken(), "page_size": stream.page_size} if stream.page_size else {},
+        )
+        for error in stream.requester.progress.unreadable.values():
+            raise error
+        page = page or Page([])
+        stream.seen += (records := copy.deepcopy(page.records))
+        defined = self._streams[stream.definitions].seen if stream.definitions else ()
+        stream.plan.differences |= differences(stream.schema, defined, records, partition)
+        return page
 
 
-def report(plans: list[StreamPlan], calls_per_hour: int) -> str:
-    """The table, and what differs from the schemas; no line is wider than 120 characters."""
+def report(plans: Iterable[StreamPlan], calls_per_hour: int) -> str:
+    """The table, what costs most first, and what differs from the schemas; no line is wider than 120 characters."""
+    plans = sorted(plans, key=lambda each: (-(each.requests or Count(0)).value, each.name))
     rate = calls_per_hour or DOCEBO_REQUESTS_PER_HOUR
-    counts = [each.requests for each in plans if each.requests]
-    total = Count(1 + sum(count.value for count in counts), max((count.sign for count in counts), default=""))
-    rows = [["Stream", "Readable", "Records", "Requests", f"Minutes at {rate:,}/h"]]
-    for each in plans:
-        numbers = [str(each.records or "-"), str(each.requests or "-"), _minutes(each.requests, rate)]
-        rows.append([each.name, each.readable, *numbers])
-    rows.append(["All, and an access token", "", "", str(total), _minutes(total, rate)])
+    total = Count.total([Count(1), *(each.requests for each in plans if each.requests)])
+    rows = [["Stream", "Readable", "Records", "Requests", "Share", f"Minutes at {rate:,}/h"]]
+    hourly = [StreamPlan(f"{each.name}, incremental, hourly", requests=each.hourly) for each in plans if each.hourly]
+    for each in [*plans, StreamPlan("All, and an access token", "", requests=total), *hourly]:
+        cost = each.requests
+        cells = ["-"] * 3
+        if cost:
+            cells = [str(cost), f"{cost.value / total.value:.0%}", f"{cost.sign}{cost.value * 60 / rate:,.1f}"]
+        rows.append([each.name, each.readable, str(each.records or "-"), *cells])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(f"{cell:{'<' if i < 2 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in rows]
     installed = [f"{name} {version(name)}" for name in ("airbyte-source-docebo", "airbyte-cdk")]
     lines = [f"{', '.join(installed)}, Python {platform.python_version()}", "", *table, _LEGEND]
+    if unread := [each.name for each in plans if not each.requests]:
+        lines.insert(-1, fill(f"Without those that were not read: {', '.join(unread)}.", 120))
     for title, texts in {
         "What to do": [f"{each.name}: {each.problem}" for each in plans if each.problem],
-        "Fields that differ from the schema, on the page that was read": [
-            f"{each.name}: {', '.join(each.differences)}" for each in plans if each.differences
+        "Fields that differ from the schema, on the pages that were read": [
+            f"{each.name}: {', '.join(sorted(each.differences))}" for each in plans if each.differences
         ],
     }.items():
-        lines += [
-            title,
-            *(fill(text, 120, initial_indent="  ", subsequent_indent="    ") for text in texts or ["none"]),
-        ]
+        indented = [fill(text, 120, initial_indent="  ", subsequent_indent="    ") for text in texts]
+        lines += [title, *(indented or ["  none"])]
     return "\n".join(lines)
-
-
-def _minutes(requests: Count | None, rate: int) -> str:
-    return f"{requests.sign}{requests.value * 60 / rate:,.1f}" if requests else "-"
-
-
-def _undeclared(schema: Mapping[str, Any], records: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The fields that are no columns, since the schema does not know them."""
-    properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
-    known = properties.keys() | {alias for declared in properties.values() for alias in declared.get("x-aliases", ())}
-    return set() if schema.get("x-declared-fields-only") else {name for each in records for name in each} - known
 
 
 def _extent(page: Page, page_size: int | None) -> tuple[Count, Count]:
@@ -243,8 +277,3 @@ def _extent(page: Page, page_size: int | None) -> tuple[Count, Count]:
         return Count(page.page_count * came, ESTIMATE), Count(page.page_count)
     goes_on = page.has_more or (page.has_more is None and came == page_size)
     return (Count(came, AT_LEAST), Count(2, AT_LEAST)) if goes_on else (Count(came), Count(1))
-
-
-def _definitions_stream(stream: Mapping[str, Any]) -> str:
-    """The stream that defines its additional fields, "" if none does."""
-    return str(stream["schema_loader"].get("definitions_stream", {}).get("name", ""))

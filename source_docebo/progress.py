@@ -28,41 +28,41 @@ class StreamProgress:
 
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
-        self.failed = False
+        self.error: DoceboError | None = None  # why the stream has failed
         self.succeeded = False  # a request for records was served
         self._stream = stream
         self._lock = Lock()
         self._found: set[str] = set()  # keys of parents
         self._read: set[str] = set()
         self._all_found = False
-        self._unreadable: dict[str, RequestError] = {}  # by the request
-        self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the form of a value
+        self.unreadable: dict[str, RequestError] = {}  # parents, by the request
+        self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the shape of a value
         self._warned = 0  # of the differences
 
-    def fail(self) -> bool:
+    def fail(self, error: DoceboError) -> bool:
         """Marks the stream as failed, so that it sends no further requests. False if it was so before."""
         with self._lock:
-            is_first, self.failed = not self.failed, True
+            is_first, self.error = self.error is None, self.error or error
             self.warn()
             return is_first
 
-    def differs(self, field: str, expected: str, form: str) -> None:
+    def differs(self, field: str, expected: str, shape: str) -> None:
         """A value does not fit the schema. The user is warned when the stream ends, of all its fields at once."""
-        self._differences.setdefault(field, (expected, form))
+        self._differences.setdefault(field, (expected, shape))
 
     def warn(self) -> None:
         """The warnings about values that differ from the schema, each field once."""
         fields: dict[tuple[str, str], list[str]] = {}
-        for field, (expected, form) in [*self._differences.items()][self._warned :]:
+        for field, (expected, shape) in [*self._differences.items()][self._warned :]:
             self._warned += 1
-            fields.setdefault((expected, "" if expected == UNDECLARED else form), []).append(field)
+            fields.setdefault((expected, "" if expected == UNDECLARED else shape), []).append(field)
         if undeclared := fields.pop((UNDECLARED, ""), []):
             self._client.warn(
-                f"Stream {self._stream}: most destinations drop {', '.join(undeclared)}, since the schema of the "
-                "connection lacks them. Refresh the schema."
+                f"Stream {self._stream}: most destinations drop {', '.join(sorted(undeclared))}, since the schema of "
+                "the connection lacks them. Refresh the schema."
             )
         if fields:
-            values = [f"{', '.join(names)} (no {expected}: {form})" for (expected, form), names in fields.items()]
+            values = [f"{', '.join(names)} (no {expected}: {shape})" for (expected, shape), names in fields.items()]
             self._client.warn(
                 f"Stream {self._stream}: values that do not fit the schema: {'; '.join(values)}. # stands for any "
                 "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "
@@ -78,8 +78,8 @@ class StreamProgress:
         """The request for a parent's records failed for good. Raises DoceboError if those of the first ten did."""
         self._client.warn(f"{error} Its parent is skipped.")
         with self._lock:
-            self._unreadable[request] = error
-            if len(self._unreadable) >= MAX_UNREADABLE_FIRST and not self.succeeded:
+            self.unreadable[request] = error
+            if len(self.unreadable) >= MAX_UNREADABLE_FIRST and not self.succeeded:
                 self._raise()
 
     def parents_read(self, keys: Iterable[Any]) -> None:
@@ -97,16 +97,16 @@ class StreamProgress:
     def _finish(self) -> None:
         if self._all_found and len(self._read) == len(self._found):
             self.warn()
-            if self._unreadable:
+            if self.unreadable:
                 self._raise()
 
     def _raise(self) -> None:
-        gone = [request for request, error in self._unreadable.items() if error.status_code == 404]
-        others = [request for request in self._unreadable if request not in gone]
+        gone = [request for request, error in self.unreadable.items() if error.status_code == 404]
+        others = [request for request in self.unreadable if request not in gone]
         is_accepted = self.succeeded and len(others) <= self._client.max_unreadable_parents
         if (others and not is_accepted) or not self.succeeded or len(gone) * 2 > len(self._found):
             unread = others or gone
-            error, more = self._unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
+            error, more = self.unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
             problem = str(error).removeprefix(f"Stream {self._stream}: ")
             helps = others and self.succeeded
             advice = "To accept that so many are missing, raise max_unreadable_parents." if helps else ""

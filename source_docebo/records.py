@@ -11,7 +11,7 @@ import orjson
 EPOCH = "1970-01-01T00:00:00Z"
 UNDECLARED = "undeclared"
 
-# Called with the field's path ("location.id"), the expected type, and the form of the value that does not fit. The
+# Called with the field's path ("location.id"), the expected type, and the shape of the value that does not fit. The
 # expected type is UNDECLARED for an additional field (`field_12`) that the schema does not have.
 Report = Callable[[str, str, str], None]
 
@@ -26,7 +26,8 @@ _DATE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _ZERO_DATE = re.compile(r"[-0/:.,+TZ\s]*|-0001-11-30( 00:00:00)?", re.ASCII | re.IGNORECASE)
-_FORM_LENGTH = 40
+_USUAL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}", re.ASCII)
+_SHAPE_LENGTH = 40
 _TITLE_LENGTH = 200
 
 
@@ -78,7 +79,7 @@ class RecordNormalizer:
                 return
             self._known |= unknown
             for field in filter(_ADDITIONAL_FIELD.fullmatch, unknown):
-                self._report(field, UNDECLARED, _form(record[field]))
+                self._report(field, UNDECLARED, _shape(record[field]))
                 self._fields.append((field, *_compiled(_ADDITIONAL, self._report, field)))
             self.normalize(record)
 
@@ -93,6 +94,33 @@ def additional_field_properties(definitions: Iterable[Mapping[str, Any]]) -> dic
         description = f"Additional field {title} ({definition.get('type')})"
         properties[f"field_{definition['id']}"] = {**_ADDITIONAL, "title": title, "description": description}
     return properties
+
+
+def differences(
+    schema: Mapping[str, Any],
+    definitions: Iterable[Mapping[str, Any]],
+    records: Iterable[dict[str, Any]],
+    added: Iterable[str],
+) -> set[str]:
+    """
+    Normalizes the records in place, and returns what differs from the schema: names, no values. `definitions` are those
+    of additional fields, `added` the fields that the connector will add.
+    """
+    properties = {**schema["properties"], **additional_field_properties(definitions)}
+    known = properties.keys() | {alias for each in properties.values() for alias in each.get("x-aliases", ())}
+    unknown = {name for each in records for name in each.keys() - known if not schema.get("x-declared-fields-only")}
+    found = {f"{name if _USUAL_NAME.fullmatch(name) else '<unusual name>'} (in no schema)" for name in unknown}
+    required = [name for name in schema["required"] if name not in added]
+    normalizer = RecordNormalizer(
+        {**schema, "properties": properties, "required": required},
+        lambda path, expected, _: found.add(f"{path} (no {expected})") if expected != UNDECLARED else None,
+    )
+    for record in records:
+        try:
+            normalizer.normalize(record)
+        except UnusableKeyError as error:
+            found.add(f"{error} (a key, missing)")
+    return found
 
 
 def to_utc(value: Any) -> str | None:
@@ -133,10 +161,10 @@ def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[f
             if isinstance(value, str) and not value.strip():
                 return None
             if not is_date:
-                report(path, expected, _form(value))
+                report(path, expected, _shape(value))
                 return value
             if not _ZERO_DATE.fullmatch(str(value).strip()):
-                report(path, "calendar date", _form(value))
+                report(path, "calendar date", _shape(value))
             return EPOCH
         if nested:
             for element in converted if expected == "array" else [converted]:
@@ -147,11 +175,11 @@ def _compiled(declared: Mapping[str, Any], report: Report, path: str) -> tuple[f
     return frozenset({type(None), *(() if nested else fitting)}), normalized
 
 
-def _form(value: Any) -> str:
+def _shape(value: Any) -> str:
     """A value without its content, which may be personal: digits as #, letters and all that is not ASCII as X."""
     if not isinstance(value, str):
         return type(value).__name__
-    return re.sub(r"[^\W\d_]|[^\x00-\x7f]", "X", re.sub(r"\d", "#", value[:_FORM_LENGTH]))
+    return re.sub(r"[^\W\d_]|[^\x00-\x7f]", "X", re.sub(r"\d", "#", value[:_SHAPE_LENGTH]))
 
 
 def _to_integer(value: Any) -> int:

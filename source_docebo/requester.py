@@ -67,8 +67,10 @@ class DoceboRequester(HttpRequester):
         A page; without records where there is nothing to read (a course without sessions, a parent that cannot be
         read). None if the stream has failed. Raises DoceboError if it fails now.
         """
-        if self.progress.failed and stream_slice.partition:
-            return None
+        if self.progress.error and stream_slice.partition:
+            if self.for_children:  # they must not go on without it
+                raise self.progress.error
+            return None  # another parent of this stream has said why
         params = {**(request_params or {})}
         numbered: PageToken | None = params.pop("page", None)
         token = numbered or PageToken()
@@ -86,10 +88,10 @@ class DoceboRequester(HttpRequester):
             tries = MAX_TRIES_OF_BATCH if len(parent_keys(stream_slice)) > 1 else MAX_TRIES
             request = PageRequest(self, url, token, stream_slice, log_formatter=log_formatter, max_tries=tries)
             page = self._page(request, following, params.get("page_size"))
-        except DoceboError:
-            if self.progress.fail() or not stream_slice.partition:
+        except DoceboError as error:
+            if self.progress.fail(error) or self.for_children or not stream_slice.partition:
                 raise
-            return None  # another parent of this stream has said why
+            return None
         finally:
             if page is None or page.following is None or page.following.batches != token.batches:
                 ends = range(token.number + 1, token.number + 1 + self.client.workers)  # it may have become shorter

@@ -21,14 +21,20 @@ from source_docebo.source import SourceDocebo, read_file
 
 _FLUSH_INTERVAL_SECONDS = 0.1
 _MAX_GATHERED_BYTES = 100_000  # bounds the memory
-# What each command does, and the files that it is given.
+# What each command does, and the options that it has.
 _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "spec": ("print the fields of the configuration", ()),
     "check": ("sign in and read a page of courses", ("config",)),
     "discover": ("print the streams with their schemas", ("config",)),
     "read": ("read the streams of a configured catalog", ("config", "catalog", "state")),
-    "plan": ("show which streams can be read, and how many requests a sync takes", ()),  # parses its own arguments
-    "catalog": ("print a configured catalog of all streams or some, for read", ()),  # likewise
+    "plan": ("with at most 30 requests, show which streams can be read and what a sync costs", ("config",)),
+    "catalog": ("print a configured catalog for read, in the modes that are recommended", ("config", "streams")),
+}
+_OPTIONS = {
+    "config": "JSON file with the configuration",
+    "catalog": "JSON file with the configured catalog",
+    "state": "JSON file with the states of the last sync",
+    "streams": "names of streams, separated by commas; all streams if it is left out",
 }
 
 
@@ -95,12 +101,12 @@ def parse(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="source-docebo", description="Copies a Docebo learning platform.")
     parser.add_argument("--version", action="version", version=f"source-docebo {version('airbyte-source-docebo')}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
-    for name, (description, files) in _COMMANDS.items():
-        command = commands.add_parser(name, help=description)
+    for name, (description, options) in _COMMANDS.items():
+        command = commands.add_parser(name, help=description, description=f"{description.capitalize()}.")
         command.add_argument("--debug", action="store_true", help="write more to the log")
-        for file in files:
-            required = file != "state"
-            command.add_argument(f"--{file}", required=required, metavar="FILE", help=f"JSON file with the {file}")
+        for option in options:
+            is_required = option in ("config", "catalog")
+            command.add_argument(f"--{option}", required=is_required, metavar=option.upper(), help=_OPTIONS[option])
     return parser.parse_args(args)
 
 
@@ -109,25 +115,29 @@ def execute(args: list[str]) -> int:
     # Collect garbage rarely, and never what lives as long as the process: that was a tenth of a read.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    is_for_people = args[:1] in (["plan"], ["catalog"])
+    parsed = parse(args)
+    is_for_people = parsed.command in ("plan", "catalog")
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler):
             # setStream would flush to the CDK's own output
             handler.stream = sys.stderr if is_for_people else sys.stdout
             if is_for_people:
                 handler.setFormatter(PlainFormatter())
-    if is_for_people:
-        code: int = importlib.import_module(f"source_docebo.{args[0]}").main(args[1:])
-        return code
-    parsed = parse(args)
+                handler.setLevel(logging.WARNING)
     try:
         paths = {name: getattr(parsed, name, None) for name in ("config", "catalog", "state")}
         source = SourceDocebo(**{name: read_file(name, path) for name, path in paths.items() if path})
+        if is_for_people:
+            code: int = importlib.import_module(f"source_docebo.{parsed.command}").main(source, parsed)
+            return code
         for line in AirbyteEntrypoint(source).run(parsed):
             sys.stdout.write(f"{line}\n")
     except Exception as error:
         trace = AirbyteTracedException.from_exception(error)
         if isinstance(error, AirbyteTracedException):
+            if is_for_people:
+                sys.stderr.write(f"{filter_secrets(str(error))}\n")
+                return 1
             trace = DoceboError(str(error), error.failure_type)  # without the stack trace
         status = trace.as_connection_status_message() if parsed.command == "check" else None
         message = AirbyteEntrypoint.airbyte_message_to_string(status or trace.as_sanitized_airbyte_message())

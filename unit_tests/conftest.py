@@ -104,7 +104,7 @@ def build(manifest_processed_once: None) -> Callable[..., DefaultStream]:
     """Builds one stream of the manifest, with a configuration of its own: two have no client in common."""
 
     def build_stream(name: str, **fields: Any) -> DefaultStream:
-        source = SourceDocebo(config={**ConfigBuilder().build(), "id": uuid4().hex, **fields})
+        source = SourceDocebo(config={**ConfigBuilder().build(), "__id": uuid4().hex, **fields})
         configs = source._stream_configs(source._source_config)
         (stream,) = source._create_streams([config for config in configs if config["name"] == name], configs)
         return stream  # type: ignore[return-value]

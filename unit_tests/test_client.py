@@ -205,6 +205,9 @@ class TestSending:
         assert not sent.stream
         assert sent.timeout == (10, 60)
 
+    def test_as_many_connections_as_workers(self) -> None:
+        assert Client(config(num_workers=7))._session.get_adapter(URL)._pool_maxsize == 7  # type: ignore[attr-defined]
+
     @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 302)])
     def test_only_a_get_is_redirected(self, mocker: requests_mock.Mocker, method: str, status: int) -> None:
         mocker.register_uri(method, URL, status_code=302, headers={"Location": "/moved"})

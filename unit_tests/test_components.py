@@ -76,7 +76,7 @@ class TestParents:
         stream = build("group_members")
         assert self.slices(stream) == [{"group_uuid": "a"}, {"group_uuid": "b"}]
         progress = self.progress_of(stream)
-        assert (progress._found, progress._all_found, progress.failed) == ({"a", "b"}, True, False)
+        assert (progress._found, progress._all_found, progress.error) == ({"a", "b"}, True, None)
 
     def test_a_list_of_parents_that_cannot_be_read_fails_the_children(self, docebo: Platform, build: Build) -> None:
         docebo.serves_pages(GROUPS, page_with({"uuid": "a"}).page(1, of=2))
@@ -85,7 +85,7 @@ class TestParents:
         with pytest.raises(DoceboError, match="403"):
             self.slices(stream)
         progress = self.progress_of(stream)
-        assert (progress._all_found, progress.failed) == (False, True)
+        assert (progress._all_found, bool(progress.error)) == (False, True)
 
     def test_their_key_is_added_to_the_record(self) -> None:
         record = {"id": 5}
@@ -115,7 +115,7 @@ class TestNormalizer:
             "Stream members: a record has no key id. It has the fields at, who. Docebo may have renamed it: "
             "please tell the connector's authors."
         )
-        assert progress.failed
+        assert progress.error
 
     def test_a_value_that_does_not_fit_is_warned_of_once(
         self, config: Mapping[str, Any], caplog: pytest.LogCaptureFixture
@@ -123,10 +123,14 @@ class TestNormalizer:
         normalizer = SchemaNormalizer(config=config, name="members")
         for number in range(3):
             normalizer.transform({"id": number, "at": "Ada, May"}, SCHEMA)
+        assert not caplog.records
+        for _ in range(2):
+            StreamProgress.of(Client.of(config), "members").warn()
         (message,) = [record.getMessage() for record in caplog.records]
         assert message == (
-            "Stream members: the field at contains a value that is not a date (shape: aaa, aaa). Logged once per "
-            "field; if it is frequent, Docebo may have changed its format."
+            "Stream members: values that do not fit the schema: at (not a date: XXX, XXX). # stands for any digit, X "
+            "for any letter. A date became the epoch, other values stay as they are. If there are many, Docebo may "
+            "have changed its format."
         )
 
     def test_an_additional_field_that_is_not_declared_is_warned_of_once(
@@ -135,9 +139,10 @@ class TestNormalizer:
         normalizer = SchemaNormalizer(config=config, name="members")
         schema = {**SCHEMA, "x-additional-fields": True}
         for number in range(3):
-            normalizer.transform({"id": number, "field_7": "Sales"}, schema)
+            normalizer.transform({"id": number, "field_7": "Sales", "field_8": number}, schema)
+        StreamProgress.of(Client.of(config), "members").warn()
         assert [record.getMessage() for record in caplog.records] == [
-            "Stream members: the field field_7 is not in the schema of the connection, so most destinations drop it. "
+            "Stream members: most destinations drop field_7, field_8, since the schema of the connection lacks them. "
             "Refresh the schema."
         ]
 

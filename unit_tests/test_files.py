@@ -79,8 +79,9 @@ class TestCatalog:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            ({"streams": [DISCOVERED]}, '"stream" is a required property'),
-            ({"type": "CATALOG", "catalog": {"streams": []}}, '"streams" is a required property'),
+            ({"streams": [DISCOVERED]}, "it is what discover prints, without sync modes. Use what `source-docebo cat"),
+            ({"type": "CATALOG", "catalog": {"streams": [DISCOVERED]}}, "it is what discover prints"),
+            ({"streams": [{"stream": 5}]}, '5 is not of type "object"'),
             ({"streams": [{**CONFIGURED, "destination_sync_mode": "overwrite_dedup"}]}, '"overwrite_dedup" is not one'),
             ({"streams": [{**CONFIGURED, "sync_mode": "cdc"}]}, '"cdc" is not one of ["full_refresh", "incremental"]'),
             ({"streams": ["groups"]}, '"groups" is not of type "object"'),

@@ -285,7 +285,8 @@ class TestStates:
 
 
 def migrated(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    config = {**ConfigBuilder().build(), "num_workers": 2}
+    command = {"id": "1", "streams": {"enrollments": []}, "incremental": ["enrollments"]}
+    config = {**ConfigBuilder().build(), "num_workers": 2, "__command": command}
     return BoundedState(config=config, cursor_field="date_last_updated", name="enrollments").migrate(state)
 
 

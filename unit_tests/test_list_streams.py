@@ -423,8 +423,8 @@ class TestAdditionalFields:
         assert [record["field_9"] for record in output.records("users")] == ["5", "5", "5"]
         assert output.is_complete("users")
         assert output.warnings() == [
-            "Stream users: the field field_9 is not in the schema of the connection, so most destinations drop it. "
-            "Refresh the schema."
+            "Stream users: most destinations drop field_9, since the schema of the connection lacks them. Refresh the "
+            "schema."
         ]
 
 

@@ -146,7 +146,7 @@ class TestPreCommit:
         (mypy,) = [hook for repository in repositories for hook in repository["hooks"] if hook["id"] == "mypy"]
         assert mypy["language"] == "system"
         assert mypy["entry"] == "make --silent types"
-        assert "\ntypes: $(VENV)/made\n\t$(BIN)/mypy\n" in text_of("Makefile")
+        assert re.search(r"^types: \$\(VENV\)/made.*\n\t\$\(BIN\)/mypy\n", text_of("Makefile"), re.M)
 
 
 class TestWorkflows:

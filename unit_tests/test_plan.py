@@ -1,8 +1,10 @@
 """The command `plan`: its estimates, its report, and what it says of a platform that rate limits or fails."""
 
 import json
+import logging
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 import requests
 import requests_mock
 
-from source_docebo.plan import AT_LEAST, ESTIMATE, MAX_REQUESTS, Count, StreamPlan, _extent, main, report
+from source_docebo import run
+from source_docebo.plan import AT_LEAST, ESTIMATE, MAX_REQUESTS, Count, StreamPlan, _extent, report
 from source_docebo.responses import Page
 from unit_tests.builders import PLATFORM, ConfigBuilder, Platform, error_response, page_with, token_error
 from unit_tests.conftest import Time
@@ -32,7 +35,7 @@ class Printed:
         self.code, self.text, self.errors = code, printed.out, printed.err.splitlines()
 
     def row(self, stream: str) -> list[str]:
-        """What the table says of a stream: readable, records, requests, minutes."""
+        """What the table says of a stream: readable, records, requests, share, minutes."""
         (line,) = re.findall(rf"^{stream} .*$", self.text, re.MULTILINE)
         return re.split(r" {2,}", line)[1:]
 
@@ -43,17 +46,21 @@ class Printed:
 
 
 @pytest.fixture
-def plan(docebo: Platform, tmp_path: Path, capsys: Captured) -> Plan:
+def plan(docebo: Platform, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """Runs the command for a platform that has nothing, unless a test serves more."""
-    for path in LISTS:
+    for path in (*LISTS, "analytics/v1/reports"):
         docebo.serves(path)
 
-    def run(**fields: Any) -> Printed:
+    def run_plan(**fields: Any) -> Printed:
         config = tmp_path / "config.json"
         config.write_text(json.dumps({**ConfigBuilder().build(), **fields}), encoding="utf-8")
-        return Printed(main(["--config", str(config)]), capsys.readouterr())
+        with monkeypatch.context() as patch:
+            patch.setattr(logging.getLogger(), "handlers", [])
+            code = run.execute(["plan", "--config", str(config)])
+        logging.disable(logging.NOTSET)  # which the end of the process would do
+        return Printed(code, capsys.readouterr())
 
-    return run
+    return run_plan
 
 
 def page(came: int, **words: Any) -> Page:
@@ -87,69 +94,108 @@ class TestReport:
     PLANS = (
         StreamPlan("courses", records=Count(2000), requests=Count(10)),
         StreamPlan("sessions", records=Count(12345, ESTIMATE), requests=Count(1990, AT_LEAST)),
-        StreamPlan("users", readable="no (403)", problem="Not allowed. " * 30, differences=["a_field_" * 3] * 40),
+        StreamPlan("enrollments", records=Count(300), requests=Count(2), hourly=Count(1)),
+        StreamPlan(
+            "users", readable="no (403)", problem="Not allowed. " * 30, differences={f"a_field_{n}" for n in range(40)}
+        ),
     )
 
     def test_the_table(self) -> None:
         lines = report(list(self.PLANS), calls_per_hour=0).splitlines()
-        assert lines[2:7] == [
-            "Stream                    Readable  Records  Requests  Minutes at 1,000/h",
-            "courses                   yes         2,000        10                 0.6",
-            "sessions                  yes       ~12,345    ≥1,990              ≥119.4",
-            "users                     no (403)        -         -                   -",
-            "All, and an access token                       ≥2,001              ≥120.1",
+        assert lines[2:9] == [
+            "Stream                            Readable  Records  Requests  Share  Minutes at 1,000/h",
+            "sessions                          yes       ~12,345    ≥1,990    99%              ≥119.4",
+            "courses                           yes         2,000        10     0%                 0.6",
+            "enrollments                       yes           300         2     0%                 0.1",
+            "users                             no (403)        -         -      -                   -",
+            "All, and an access token                          -    ≥2,003   100%              ≥120.2",
+            "enrollments, incremental, hourly  yes             -         1     0%                 0.1",
         ]
+        assert lines[9] == "Without those that were not read: users."
         assert max(map(len, lines)) <= 120
 
     def test_minutes_at_the_configured_rate(self) -> None:
         lines = report(list(self.PLANS), calls_per_hour=100).splitlines()
         assert lines[2].endswith("Minutes at 100/h")
-        assert lines[3].endswith("6.0")
+        assert lines[4].endswith("6.0")
 
 
 class TestPlan:
-    def test_lists_are_exact_and_children_estimated_by_their_first_parents(
+    def test_lists_are_exact_and_children_estimated_by_five_parents(
         self, docebo: Platform, plan: Plan, clock: Time
     ) -> None:
         docebo.serves(GROUPS, *({"uuid": f"g{number}"} for number in range(10)))
         members = page_with({"user_id": 1}).with_paging(total_count=300, total_page_count=2)
         docebo.serves_pages(f"{GROUPS}/g0/users", members)
+        for key in ("g2", "g4", "g6", "g9"):
+            docebo.serves(f"{GROUPS}/{key}/users")
         printed = plan()
         assert printed.code == 0
-        assert printed.row("groups") == ["yes", "10", "1", "0.1"]
-        assert printed.row("group_members") == ["yes", "~3,000", "~20", "~1.2"]
-        assert printed.row("sessions") == ["not tried", "-", "-", "-"]
-        assert printed.notes("sessions") == ["No record of its parent stream courses was found that has such records."]
+        assert printed.row("groups")[:3] == ["yes", "10", "1"]
+        assert printed.row("group_members")[:3] == ["yes", "0-1,800", "10-16"]
+        assert printed.row("sessions") == ["not tried", "-", "-", "-", "-"]
+        assert printed.notes("sessions") == ["Its parent stream courses has no record that has such records."]
         assert clock.slept == 0
 
     def test_children_of_children(self, docebo: Platform, plan: Plan) -> None:
         docebo.serves(COURSES, {"id_course": 1, "course_type": "classroom"})
         docebo.serves("course/v1/courses/enrollments")
         docebo.serves(f"{COURSES}/1/los")
-        docebo.serves("course/v1/courses/1/sessions", {"id": 7}, {"id": 8})
+        docebo.serves(f"{COURSES.replace('learn', 'course')}/1/sessions", {"id": 7}, {"id": 8})
         docebo.serves("course/v1/sessions/7/events", {"id": 70})
         docebo.serves("course/v1/sessions/7/enrollments", {"user_id": 1})
+        docebo.serves("course/v1/sessions/8/events", {"id": 80}, {"id": 81})
+        docebo.serves("course/v1/sessions/8/enrollments")
         printed = plan()
-        assert printed.row("sessions") == ["yes", "2", "1", "0.1"]
-        assert printed.row("session_events") == ["yes", "~2", "~2", "~0.1"]
-        assert printed.row("session_enrollments") == ["yes", "~2", "~2", "~0.1"]
+        assert printed.row("sessions")[:3] == ["yes", "2", "1"]
+        assert printed.row("session_events")[:3] == ["yes", "3", "2"]
+        assert printed.row("session_enrollments")[:3] == ["yes", "~2", "~2"]
+        assert docebo.requests_for("course/v1/sessions/8/enrollments") == []
+
+    def test_counts_that_parents_announce_need_one_request(self, docebo: Platform, plan: Plan) -> None:
+        plans = ({"learning_plan_id": number, "assigned_courses_count": 150 * number} for number in range(4))
+        docebo.serves("learningplan/v1/learningplans", *plans)
+        docebo.serves("learningplan/v1/learningplans/1/courses")
+        for number in (1, 2, 3):
+            docebo.serves(f"learningplan/v1/learningplans/{number}/courses/enrollments")
+        assert plan().row("learning_plan_courses")[:3] == ["yes", "~900", "~6"]
+        assert len(docebo.requests_for("learningplan/v1/learningplans/1/courses")) == 1
+
+    def test_a_child_stream_that_cannot_be_read(self, docebo: Platform, plan: Plan) -> None:
+        docebo.serves(COURSES, *({"id_course": number, "course_type": "elearning"} for number in range(1, 4)))
+        docebo.responds("course/v1/courses/enrollments", error_response(403, "No"))
+        docebo.responds(f"{COURSES}/1/los", error_response(404, "No"))
+        printed = plan()
+        assert printed.row("course_enrollments")[0] == "no (403)"
+        assert printed.row("course_learning_objects")[0] == "no (404)"
+        assert "Without those that were not read: branch_members, course_enrollments, " in printed.text
+        assert "/los" not in printed.text
+
+    def test_the_hourly_cost_of_enrollments_is_by_what_has_changed_lately(self, docebo: Platform, plan: Plan) -> None:
+        changed = page_with({"type": "course", "id": 1, "user_id": 1}).with_paging(total_count=1500, total_page_count=8)
+        docebo.serves_pages("learn/v1/enrollments", changed)
+        printed = plan(lookback_window="P1D")
+        assert printed.row("enrollments, incremental, hourly")[2] == "8"
+        since = docebo.queries_for("learn/v1/enrollments")[-1]["updated_from"][0]
+        ago = datetime.now(timezone.utc) - datetime.fromisoformat(f"{since}+00:00")
+        assert timedelta(hours=25) <= ago < timedelta(hours=26)
 
     def test_enrollments_are_those_since_the_start_date(self, docebo: Platform, plan: Plan) -> None:
         plan(start_date="2024-01-01T00:00:00Z")
         plan()
         updated_from = [query.get("updated_from") for query in docebo.queries_for("learn/v1/enrollments")]
-        assert updated_from == [["2024-01-01 00:00:00"], None]
+        assert updated_from[::2] == [["2024-01-01 00:00:00"], None]
 
     def test_a_stream_that_fails_for_a_moment_is_tried_again(self, docebo: Platform, plan: Plan) -> None:
         docebo.responds(CATEGORIES, error_response(503), page_with({"id": 1}).build())
-        assert plan().row("categories") == ["yes", "1", "1", "0.1"]
+        assert plan().row("categories")[:3] == ["yes", "1", "1"]
 
     def test_one_that_cannot_be_read_is_explained_without_data(self, docebo: Platform, plan: Plan) -> None:
         docebo.responds(USERS, error_response(400, "Zoe (GET /x) may not"))
         docebo.responds(CATEGORIES, error_response(403, "No"))
         printed = plan()
         assert printed.code == 0
-        assert printed.row("users") == ["no (400)", "-", "-", "-"]
+        assert printed.row("users") == ["no (400)", "-", "-", "-", "-"]
         assert printed.notes("users") == ["Docebo returned status 400."]
         assert printed.row("categories")[0] == "no (403)"
         (advice,) = printed.notes("categories")
@@ -181,9 +227,10 @@ class TestPlan:
         record = {"user_id": "1", "field_1": "x", "field_2": "y", "extra": "Zoe", "Zoe@acme.com": 1}
         docebo.serves(USERS, {**record, "last_update": "Zoe"})
         printed = plan()
-        assert printed.row("users") == ["yes", "1", "1", "0.1"]
+        assert printed.row("users")[:3] == ["yes", "1", "1"]
         assert printed.notes("users") == [
-            "<unusual name>, extra (in no schema), field_2 (in no schema), last_update (not a date)"
+            "<unusual name> (in no schema), extra (in no schema), field_2 (in no schema), "
+            "last_update (no calendar date)"
         ]
         assert "Zoe" not in printed.text
 
@@ -194,16 +241,3 @@ class TestPlan:
         assert printed.text == "This sends at most 30 requests to Docebo.\n\n"
         (line,) = printed.errors
         assert line.startswith("Signing in to Docebo failed. Docebo does not know this client_id")
-
-
-def test_a_file_that_does_not_exist_is_one_line(capsys: Captured) -> None:
-    assert main(["--config", "missing.json"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("The file missing.json holds no config: ")
-
-
-def test_help(capsys: Captured) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["--help"])
-    assert not ended.value.code
-    assert "at most 30 requests" in " ".join(capsys.readouterr().out.split())

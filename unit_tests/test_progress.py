@@ -54,7 +54,7 @@ def test_is_one_for_all_components_of_a_stream() -> None:
 
 def test_nothing_has_happened_yet() -> None:
     made = StreamProgress(client(), "members")
-    assert (made.failed, made.succeeded) == (False, False)
+    assert (made.error, made.succeeded) == (None, False)
 
 
 class TestUnreadable:
@@ -148,9 +148,9 @@ class TestEnd:
 
     def test_only_the_first_failure_counts(self) -> None:
         made = progress(2)
-        assert made.fail()
-        assert made.failed
-        assert not made.fail()
+        assert made.fail(DoceboError("The first."))
+        assert not made.fail(DoceboError("The second."))
+        assert str(made.error) == "The first."
 
 
 @pytest.mark.parametrize(

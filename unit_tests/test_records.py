@@ -12,7 +12,7 @@ from source_docebo.records import (
     additional_field_properties,
     to_utc,
 )
-from unit_tests.builders import Platform, page_with, read
+from unit_tests.builders import Platform, error_response, page_with, read
 from unit_tests.declared import properties
 
 REAL_DATES = [
@@ -207,29 +207,29 @@ CONVERTED = [
     ("boolean", "", None),
 ]
 KEPT = [
-    ("object", "many", "aaaa"),
+    ("object", "many", "XXXX"),
     ("object", 5, "int"),
     ("object", ["a"], "list"),
-    ("array", "en", "aa"),
+    ("array", "en", "XX"),
     ("array", 5, "int"),
-    ("integer", "two", "aaa"),
+    ("integer", "two", "XXX"),
     ("integer", 2.5, "float"),
-    ("integer", "2.5", "9.9"),
+    ("integer", "2.5", "#.#"),
     ("integer", 2.0**53, "float"),
-    ("integer", "1_000", "9_999"),
-    ("integer", "0x1F", "9a9a"),
-    ("integer", "٣", "9"),
-    ("integer", "--2", "--9"),
+    ("integer", "1_000", "#_###"),
+    ("integer", "0x1F", "#X#X"),
+    ("integer", "٣", "#"),
+    ("integer", "--2", "--#"),
     ("integer", [2], "list"),
-    ("integer", "9" * 5000, "9" * 40),
-    ("number", "a lot", "a aaa"),
-    ("number", "1,5", "9,9"),
+    ("integer", "9" * 5000, "#" * 40),
+    ("number", "a lot", "X XXX"),
+    ("number", "1,5", "#,#"),
     ("number", ".", "."),
-    ("number", "NaN", "aaa"),
-    ("number", "Infinity", "aaaaaaaa"),
-    ("number", "1e999", "9a999"),
+    ("number", "NaN", "XXX"),
+    ("number", "Infinity", "XXXXXXXX"),
+    ("number", "1e999", "#X###"),
     ("number", {"value": 1}, "dict"),
-    ("boolean", "yes", "aaa"),
+    ("boolean", "yes", "XXX"),
     ("boolean", 2, "int"),
     ("boolean", [], "list"),
 ]
@@ -268,11 +268,11 @@ class TestShapes:
     @pytest.mark.parametrize(
         ("sent", "shape"),
         [
-            ("Ada-Zoë 42_x!", "aaa-aaa 99_a!"),
-            ("½ Ⅷ ²", "a a a"),
-            ("हिन्दी", "aaaaaa"),
+            ("Ada-Zoë 42_x!", "XXX-XXX ##_X!"),
+            ("½ Ⅷ ²", "X X X"),
+            ("हिन्दी", "XXXXXX"),
             ("~`@{}[]^|\\", "~`@{}[]^|\\"),
-            ("x" * 41, "a" * 40),
+            ("x" * 41, "X" * 40),
         ],
     )
     def test_shape(self, reports: Reports, sent: str, shape: str) -> None:
@@ -281,7 +281,7 @@ class TestShapes:
 
     def test_shape_of_no_date(self, reports: Reports) -> None:
         normalized(DATE, "1 May 2024", reports)
-        assert reports.all == [("field", "a date", "9 aaa 9999")]
+        assert reports.all == [("field", "a date", "# XXX ####")]
 
 
 class TestNested:
@@ -305,7 +305,7 @@ class TestNested:
         inner = {"type": "object", "properties": {"id": nullable("integer"), "when": DATE}}
         schema = {"properties": {"one": inner, "many": {**nullable("array"), "items": inner}}}
         RecordNormalizer(schema, reports).normalize({"one": {"id": "x"}, "many": [{"when": "x"}]})
-        assert reports.all == [("one.id", "type integer", "a"), ("many[].when", "a date", "a")]
+        assert reports.all == [("one.id", "type integer", "X"), ("many[].when", "a date", "X")]
 
 
 KEYED = {
@@ -389,7 +389,7 @@ class TestUndeclaredAdditionalFields:
             normalizer.normalize(record)
             others = {"id": 1, "label": 5, "my_field_9": 5, "field_x": 5}
             assert record == {**others, "field_1": "true", "field_12": text}
-        assert reports.all == [("field_12", UNDECLARED, "aa 9")]
+        assert reports.all == [("field_12", UNDECLARED, "XX #")]
 
     def test_each_is_reported(self, reports: Reports) -> None:
         normalizer = RecordNormalizer(self.SCHEMA, reports)
@@ -439,7 +439,7 @@ class TestAdditionalFieldProperties:
 
 
 class TestWhatAUserSees:
-    """Values that do not fit are warned of once for each stream and field, and never shown."""
+    """Values that do not fit are warned of once for each stream, and never shown."""
 
     def test_every_date_of_a_stream_is_normalized(self, docebo: Platform) -> None:
         dates = [name for name, declared in properties("users").items() if "format" in declared]
@@ -466,10 +466,19 @@ class TestWhatAUserSees:
         assert output.is_complete("users")
         assert len(output.records("users")) == 10
         assert all(record["is_manager"] == "Ada" for record in output.records("users"))
-        assert len(output.warnings()) == 4
-        for stream, field in [("users", name) for name in odd] + [("external_training", "from_date")]:
-            assert len(output.lines(stream, field)) == 1
+        assert len(output.warnings()) == 2
+        assert len(output.lines("Stream users: ", *odd)) == 1
+        assert len(output.lines("Stream external_training: ", "from_date (not a date: XXX)")) == 1
         assert "Ada" not in "".join(output.warnings())
+
+    def test_a_stream_that_fails_warns_too(self, docebo: Platform) -> None:
+        odd = page_with({"user_id": 1, "last_update": "31.12.2024"}).page(1, of=2)
+        docebo.responds("manage/v1/user", odd.build(), error_response(403, "No"))
+
+        output = read("users")
+
+        assert output.is_incomplete("users")
+        assert len(output.lines("Stream users: ", "last_update (not a date: ##.##.####)")) == 1
 
     def test_usual_and_zero_dates_are_silent(self, docebo: Platform) -> None:
         sent = ["2024-05-01", None, "", "0000-00-00"]

@@ -5,12 +5,14 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ from source_docebo.client import Client
 from source_docebo.errors import config_error
 from source_docebo.run import Output
 from source_docebo.source import SourceDocebo
-from unit_tests.builders import ConfigBuilder
+from unit_tests.builders import ConfigBuilder, Platform
 from unit_tests.conftest import Time
+from unit_tests.declared import streams
 
 ROOT = Path(__file__).parent.parent
 Captured = pytest.CaptureFixture[str]
@@ -248,13 +251,77 @@ class TestArguments:
         return ["--config", str(directory / "config.json"), "--catalog", str(directory / "catalog.json")]
 
 
-def test_plan_gets_its_arguments_and_gives_the_exit_code(
-    execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = type(sys)("source_docebo.plan")
-    module.main = lambda arguments: 3 if arguments == ["--config", "c.json"] else 1  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "source_docebo.plan", module)
-    assert execute("plan", "--config", "c.json") == (3, [], [])
+class TestCommandsForPeople:
+    """`plan` and `catalog` print what they are for on standard output, and the rest as text on standard error."""
+
+    @pytest.fixture
+    def config(self, tmp_path: Path) -> str:
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({**ConfigBuilder().build(), "call_per_hour": 5}), encoding="utf-8")
+        return str(path)
+
+    @pytest.mark.parametrize("command", ["plan", "catalog"])
+    def test_give_their_exit_code(
+        self, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, config: str, command: str
+    ) -> None:
+        module = type(sys)(f"source_docebo.{command}")
+        module.main = lambda source, parsed: 3 if parsed.config == config else 1  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        code, output, errors = execute(command, "--config", config)
+        assert (code, output) == (3, [])
+        assert errors == ["Configuration: there is no field call_per_hour, so it has no effect. Is it calls_per_hour?"]
+
+    @pytest.mark.parametrize("command", ["plan", "catalog"])
+    def test_say_in_one_line_what_is_wrong(self, execute: Callable[..., Any], command: str) -> None:
+        code, output, (line,) = execute(command, "--config", "missing.json")
+        assert (code, output) == (1, [])
+        assert line.startswith("The file missing.json holds no config: ")
+
+    def test_catalog_selects_the_recommended_modes(
+        self, execute: Callable[..., Any], docebo: Platform, config: str
+    ) -> None:
+        docebo.serves("manage/v1/user_fields", {"id": 4, "title": "Cost center"}).serves("learn/v1/courses/field")
+        code, output, _ = execute("catalog", "--config", config)
+        assert code == 0
+        entries = {entry["stream"]["name"]: entry for entry in json.loads("".join(output))["streams"]}
+        assert set(entries) == set(streams())
+        assert "field_4" in entries["users"]["stream"]["json_schema"]["properties"]
+        incremental = entries.pop("enrollments")
+        assert (incremental["sync_mode"], incremental["destination_sync_mode"]) == ("incremental", "append_dedup")
+        assert incremental["cursor_field"] == ["date_last_updated"]
+        assert incremental["primary_key"] == [["type"], ["id"], ["user_id"]]
+        modes = {(entry["sync_mode"], entry["destination_sync_mode"]) for entry in entries.values()}
+        assert modes == {("full_refresh", "overwrite")}
+
+    def test_catalog_of_some_streams(self, execute: Callable[..., Any], docebo: Platform, config: str) -> None:
+        docebo.serves("manage/v1/user_fields").serves("learn/v1/courses/field")
+        _, output, _ = execute("catalog", "--config", config, "--streams", "users, groups")
+        assert {each["stream"]["name"] for each in json.loads("".join(output))["streams"]} == {"users", "groups"}
+        code, output, errors = execute("catalog", "--config", config, "--streams", "user")
+        assert (code, output) == (1, [])
+        assert errors[-1].startswith("There is no stream user. There are: branch_members, ")
+
+
+class TestHelp:
+    def test_names_every_command(self, execute: Callable[..., Any], capsys: Captured) -> None:
+        with pytest.raises(SystemExit):
+            execute("--help")
+        assert re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE) == [
+            *("spec", "check", "discover", "read", "plan", "catalog")
+        ]
+
+    @pytest.mark.parametrize("option", ["--manifest-path", "--components-path"])
+    def test_no_option_is_ignored(self, execute: Callable[..., Any], capsys: Captured, option: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            execute("check", "--config", "c.json", option, "x")
+        assert ended.value.code
+        assert option in capsys.readouterr().err
+
+    def test_version(self, execute: Callable[..., Any], capsys: Captured) -> None:
+        with pytest.raises(SystemExit) as ended:
+            execute("--version")
+        assert not ended.value.code
+        assert capsys.readouterr().out == f"source-docebo {version('airbyte-source-docebo')}\n"
 
 
 class TestSecrets:

@@ -64,7 +64,7 @@ class TestCommand:
         config = ConfigBuilder().build()
         list(SourceDocebo(CATALOG, config, []).read(logger, config, CATALOG, []))
         (command,) = commands
-        assert {**command, "id": ""} == {"id": "", "streams": {"users": []}}
+        assert {**command, "id": ""} == {"id": "", "streams": {"users": []}, "incremental": []}
 
     def test_each_is_another(self, commands: list[Mapping[str, Any]], platform: Platform) -> None:
         config = ConfigBuilder().build()
