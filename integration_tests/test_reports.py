@@ -124,7 +124,7 @@ class TestColumns:
             output = read(hurried, sandbox, {STREAM: ["Username", "Certification", "column_3", "Username_2", "gone"]})
         assert_read(output, CERTIFICATIONS)
         (warning,) = [line for line in output.logs() if line.startswith("WARN")]
-        assert "Expires on, username_3 are not in the schema" in warning
+        assert "drop Expires on, username_3, since the schema of the connection lacks them" in warning
         assert "Refresh the schema" in warning
 
     def test_a_report_that_does_not_exist_fails_discover(self, hurried: Connector) -> None:
