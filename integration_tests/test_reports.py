@@ -142,7 +142,7 @@ class TestRows:
     def test_each_row_by_value(self, hurried: Connector) -> None:
         with platform() as sandbox:
             output = read(hurried, sandbox)
-            assert sandbox.requests_by_stream() == {"token": 1, "reports": 4}
+            assert sandbox.requests_by_stream() == {"token": 1, STREAM: 4}
         assert_read(output, CERTIFICATIONS)
 
     def test_without_rows(self, hurried: Connector) -> None:
@@ -182,7 +182,7 @@ class TestPolls:
     def test_really_wait(self, connector: Connector) -> None:
         with platform() as sandbox:
             assert_read(read(connector, sandbox), CERTIFICATIONS)
-            times = [request.at for request in sandbox.requests if request.stream == "reports"]
+            times = [request.at for request in sandbox.requests if request.stream == STREAM]
         assert [round(later - earlier) for earlier, later in zip(times[:-1], times[1:], strict=True)][:2] == [2, 4]
 
     def test_one_export_at_a_time(self, hurried: Connector) -> None:
