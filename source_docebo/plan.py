@@ -41,7 +41,7 @@ _ANNOUNCED = {"learning_plan_courses": "assigned_courses_count", "session_enroll
 _SPREAD = (0, 4, 2, 1, 3)  # quarters of a list of parents, in the order in which they are sampled
 _LEGEND = f"""
 {ESTIMATE} estimated from up to five parents, with a range where these differ; {AT_LEAST} at least.
-The pages of a parent stream count there: a sync requests them once more for all its children.
+The pages of a parent stream count there, although its children need them, too.
 What an hourly sync costs depends on what has changed lately: here, within an hour and the lookback window.
 """
 

@@ -16,7 +16,8 @@ def report_section(requester: DoceboRequester, config: Mapping[str, Any]) -> str
     streams = {report["id"].lower(): f"report_{report['name']}" for report in config.get("reports", ())}
     url = f"{config['base_url']}/analytics/v1/reports?count=500"
     try:
-        page = PageRequest(requester, url, PageToken(), StreamSlice(partition={}, cursor_slice={})).send()
+        whole = StreamSlice(partition={}, cursor_slice={})
+        page = PageRequest(requester, url, PageToken(), whole, max_tries=1).send()
         seen = {str(report.get("idReport")).lower(): report for report in page.records}
         lines = [f"{key}: {report.get('name')} ({report.get('type')})" for key, report in seen.items()]
         lines += [f"{streams[key]}: can be read" for key in streams if key in seen]

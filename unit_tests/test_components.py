@@ -117,24 +117,33 @@ class TestNormalizer:
         )
         assert progress.error
 
-    def test_values_that_do_not_fit_are_warned_of_at_the_end(
-        self, config: Mapping[str, Any], progress: StreamProgress, caplog: pytest.LogCaptureFixture
+    def test_a_value_that_does_not_fit_is_warned_of_once(
+        self, config: Mapping[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
         normalizer = SchemaNormalizer(config=config, name="members")
         for number in range(3):
-            normalizer.transform(
-                {"id": number, "at": "Ada, May", "field_7": 5}, {**SCHEMA, "x-additional-fields": True}
-            )
-        assert caplog.records == []
-        strategy = PageNumber(config=config, name="members")
+            normalizer.transform({"id": number, "at": "Ada, May"}, SCHEMA)
+        assert not caplog.records
         for _ in range(2):
-            strategy.next_page_token(Page([]), None, partition())
+            StreamProgress.of(Client.of(config), "members").warn()
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert message == (
+            "Stream members: values that do not fit the schema: at (no calendar date: XXX, XXX). # stands for any digit, X "
+            "for any letter. A date became the epoch, other values stay as they are. If there are many, Docebo may "
+            "have changed its format."
+        )
+
+    def test_an_additional_field_that_is_not_declared_is_warned_of_once(
+        self, config: Mapping[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        normalizer = SchemaNormalizer(config=config, name="members")
+        schema = {**SCHEMA, "x-additional-fields": True}
+        for number in range(3):
+            normalizer.transform({"id": number, "field_7": "Sales", "field_8": number}, schema)
+        StreamProgress.of(Client.of(config), "members").warn()
         assert [record.getMessage() for record in caplog.records] == [
-            "Stream members: most destinations drop field_7, since the schema of the connection lacks them. Refresh "
-            "the schema.",
-            "Stream members: values that do not fit the schema: at (no calendar date: XXX, XXX). # stands for any "
-            "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "
-            "Docebo may have changed its format.",
+            "Stream members: most destinations drop field_7, field_8, since the schema of the connection lacks them. "
+            "Refresh the schema."
         ]
 
 
