@@ -116,12 +116,9 @@ class DoceboRequester(HttpRequester):
         if page.following is None:
             page.following = token.next_batch()
             if missing := token.missing(page):
-                self.client.warn_once(
-                    (self.name, "missing"),
-                    f"Stream {self.name}: the list counts {missing} records more than it has shown "
-                    f"({request.label()}). "
-                    "If rows have moved while it was read, they come with the next full sync. Logged once per stream.",
-                )
+                problem = f"the list counts {missing} records more than it has shown ({request.label()})."
+                advice = "If rows have moved while it was read, they come with the next full sync."
+                self.client.warn_once((self.name, "missing"), f"Stream {self.name}: {problem} {advice}")
         return page
 
     def _received(self, request: "PageRequest", following: list[str]) -> Page:
