@@ -56,6 +56,19 @@ def test_general_command(tmp_path: Path, grant: str) -> None:
     assert_same_records(tenant, read)
 
 
+def test_a_full_refresh_with_a_state_reads_everything() -> None:
+    """The general command does not tell the components the sync mode, so a state is never used there."""
+    tenant = Tenant(seed=71)
+    with Sandbox(tenant) as sandbox:
+        config, manifest = sandbox.config("password"), ("--manifest-path", str(MANIFEST))
+        first = GENERAL_COMMAND.read(config, ["enrollments"], *manifest, incremental=["enrollments"])
+        output = GENERAL_COMMAND.read(config, ["enrollments"], *manifest, state=first.last_states())
+    assert output.statuses() == {"enrollments": "COMPLETE"}
+    assert_same_records(tenant, output, ["enrollments"])
+    (warning,) = [line for line in output.logs() if "the state is ignored" in line]
+    assert warning.startswith("WARN Stream enrollments: this command does not tell the sync mode")
+
+
 def test_pyairbyte(tmp_path: Path) -> None:
     tenant = Tenant(seed=72)
     with Sandbox(tenant) as sandbox:

@@ -1,12 +1,11 @@
 """The command `plan`: a report that holds no data, of at most 30 requests, whatever the tenant is like."""
 
-import json
+import platform
 import re
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
-
-import pytest
 
 from integration_tests.command import Connector, Output, files
 from integration_tests.reads import secrets
@@ -64,101 +63,90 @@ def section(output: Output, title: str) -> str:
     return " ".join(rest.split("\n\n")[0].split())
 
 
+def span(cell: str) -> tuple[int, int]:
+    """The least and the most of a count; of an estimate without a range a quarter less and more."""
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"[\d,]+", cell)]
+    spread = 0.25 if cell.startswith("~") else 0
+    return int(numbers[0] * (1 - spread)), round(numbers[-1] * (1 + spread))
+
+
 class TestReport:
     def test_says_first_what_it_spends_and_then_what_a_sync_costs(self, connector: Connector) -> None:
         tenant = Tenant(seed=81, courses=120, users=450, groups=3)
         with Sandbox(tenant) as sandbox:
             output = plan(connector, sandbox, calls_per_hour=300)
-            assert len(sandbox.requests) == 1 + len(MANIFEST_STREAMS)
         assert output.code == 0, output.stderr
         lines = output.text.splitlines()
         assert lines[0] == "This sends at most 30 requests to Docebo."
-        assert re.match(
-            r"source-docebo \S+, airbyte-cdk 7\.39\.1, Python 3\.\d+\.\d+, \d{4}-\d\d-\d\d \d\d:\d\d UTC", lines[2]
-        )
+        installed = f"airbyte-cdk {version('airbyte-cdk')}, Python {platform.python_version()}"
+        assert re.fullmatch(rf"airbyte-source-docebo \d+\.\d+\.\d+, {re.escape(installed)}", lines[2])
         assert max(map(len, lines)) <= 120
-        assert "Minutes at 1,000/h  Minutes at 300/h" in lines[4]
+        assert lines[4].endswith("Requests  Share  Minutes at 300/h")
         table = rows(output)
-        assert set(table) == {*MANIFEST_STREAMS, "All, and an access token"}
+        assert set(table) == {*MANIFEST_STREAMS, "All, and an access token", "enrollments, incremental, hourly"}
         for stream in LISTS:
             requests = -(-tenant.count([stream]) // 200)
-            expected = ["yes", f"{tenant.count([stream]):,}", f"{requests:,}"]
-            assert table[stream][:3] == expected
-            assert table[stream][3:] == [f"{requests * 60 / rate:.1f}" for rate in (1000, 300)]
-        assert table["course_learning_objects"][2] == "120"
-        eligible = sum(tenant.eligible("sessions", number) for number in range(120))
-        assert 0 < eligible < 120
-        assert table["sessions"][2] == f"≥{eligible}"
-        assert table["course_enrollments"][2].startswith("~")
-        assert table["group_members"][2] == "≥3"
-        for stream in ("session_events", "session_enrollments"):
-            sessions = int(table[stream][2].removeprefix("~").replace(",", ""))
-            assert sessions == pytest.approx(tenant.count(["sessions"]), rel=0.5)
-        total = int(table["All, and an access token"][0].strip("~≥").replace(",", ""))
-        assert total == pytest.approx(tenant.minimum_requests(), rel=0.25)
+            assert table[stream][:3] == ["yes", f"{tenant.count([stream]):,}", f"{requests:,}"]
+            assert table[stream][4] == f"{requests / 5:.1f}"
+        least, most = span(table["All, and an access token"][1])
+        assert least <= tenant.minimum_requests() <= most
+
+    def test_the_dearest_stream_comes_first(self, connector: Connector) -> None:
+        with Sandbox(Tenant(seed=80, courses=430)) as sandbox:
+            table = rows(plan(connector, sandbox))
+        costs = [sum(span(cells[2])) for cells in list(table.values())[:-2]]
+        assert costs == sorted(costs, reverse=True)
+        assert next(iter(table)) == "course_learning_objects"
+        assert 30 < int(table["course_learning_objects"][3].rstrip("%")) < 60
 
     def test_parents_of_which_one_page_was_read(self, connector: Connector) -> None:
         tenant = Tenant(seed=80, courses=430)
         with Sandbox(tenant) as sandbox:
             table = rows(plan(connector, sandbox))
-        assert table["course_learning_objects"][2] == "430"
-        assert table["course_enrollments"][2].startswith("~")
+        assert table["course_learning_objects"][2] == "~430"
         eligible = sum(tenant.eligible("sessions", number) for number in range(430))
-        assert table["sessions"][2].startswith("~")
-        assert int(table["sessions"][2].lstrip("~")) == pytest.approx(eligible, rel=0.1)
+        least, most = span(table["sessions"][2])
+        assert least <= eligible <= most
 
-    def test_for_machines(self, connector: Connector) -> None:
-        tenant = Tenant(seed=82)
+    def test_a_few_parents_are_counted_exactly(self, connector: Connector) -> None:
+        tenant = Tenant(seed=82, courses=0, branches=0, learning_plans=0, groups=3, users=700)
         with Sandbox(tenant) as sandbox:
-            sandbox.add(Fault.status(403, path="learn/v1/categories$"))
-            output = plan(connector, sandbox, "--json", calls_per_hour=100)
-        report = json.loads(output.text)
-        assert "30 requests" in output.stderr
-        assert report["airbyte_cdk"] == "7.39.1"
-        assert set(report["total"]["minutes_by_requests_per_hour"]) == {"100", "1000"}
-        streams = {stream["stream"]: stream for stream in report["streams"]}
-        assert set(streams) == set(MANIFEST_STREAMS)
-        assert streams["categories"]["readable"] == "no (403)"
-        assert streams["categories"]["records"] is None
-        assert streams["users"]["records"] == {"value": tenant.count(["users"]), "meaning": "exact"}
-        assert streams["group_members"]["requests"]["meaning"] == "at least"
+            table = rows(plan(connector, sandbox))
+        assert table["group_members"][:2] == ["yes", f"{tenant.count(['group_members']):,}"]
 
     def test_a_tenant_without_records(self, connector: Connector) -> None:
         sizes = ("courses", "users", "groups", "learning_plans", "branches", "categories", "certifications")
         lists = ("external_trainings", "user_fields", "course_fields", "catalogs")
         with Sandbox(Tenant(**dict.fromkeys((*sizes, *lists), 0))) as sandbox:
             output = plan(connector, sandbox)
-            assert len(sandbox.requests) == 1 + len(MANIFEST_STREAMS) - len(CHILD_STREAMS)
         assert output.code == 0
         table = rows(output)
         for stream in CHILD_STREAMS:
             assert table[stream][0] == "not tried"
         assert table["users"][:3] == ["yes", "0", "1"]
-        assert section(output, "the page that was read") == "none"
+        assert section(output, "the pages that were read").startswith("none ")
+        assert "Without those that were not read: branch_members, course_enrollments, " in output.text
 
 
 class TestDifferences:
-    def test_fields_are_named_with_their_types(self, connector: Connector) -> None:
+    def test_fields_are_named_and_values_are_not(self, connector: Connector) -> None:
         def change(number: int, item: dict[str, Any]) -> dict[str, Any]:
-            changed = {**item, "badge": {"secret name": 1}, "zoë@example.com": "x", "id": [item["id"]]}
-            return {name: value for name, value in changed.items() if name != "icon"}
+            return {**item, "badge": {"secret name": 1}, "zoë@example.com": "x", "id": [item["id"]]}
 
         with Sandbox(Tenant(seed=83)) as sandbox:
             sandbox.add(Fault.changed_items(change, path="learn/v1/categories$"))
             sandbox.add(Fault.changed_items(lambda _, item: {**item, "field_99999": "x"}, path="manage/v1/user$"))
             output = plan(connector, sandbox)
-        found = section(output, "the page that was read")
-        assert "categories in no schema: badge (object), <unusual name> (string)" in found
-        assert "in the schema, but in no record: icon (string)" in found
-        assert "id (integer expected, array in 7 of 7 records)" in found
-        assert re.search(r" users in no schema: field_99999 \(string\) in the schema", found)
+        found = section(output, "the pages that were read")
+        assert "categories: <unusual name> (in no schema), badge (in no schema), id (no integer)" in found
+        assert re.search(r" users: .*field_99999 \(in no schema\)", found)
         assert "secret name" not in output.text
         assert "zoë" not in output.text
 
     def test_older_names_and_defined_fields_are_no_difference(self, connector: Connector) -> None:
         with Sandbox(Tenant(seed=84, older_names=True)) as sandbox:
             output = plan(connector, sandbox)
-        found = section(output, "the page that was read")
+        found = section(output, "the pages that were read")
         for name in ("field_", "audience_id", "id_field", "i_left", "uuid", "iLeft", "idst"):
             assert name not in found.replace("external_training", "")
 
@@ -169,15 +157,17 @@ class TestWhatCannotBeRead:
             sandbox.add(Fault.echo(403, "Zoe Miller, p.miller@example.com, may not", path="learn/v1/courses$"))
             sandbox.add(Fault.status(404, message="No such app", path="learningplan/v1/learningplans/enrollments$"))
             sandbox.add(Fault.status(404, message="No such app", path="audiences/v1/audience/.*/users$"))
-            sandbox.add(Fault.echo(400, "Ask Zoe Miller", path="course/v1/courses/enrollments$"))
             output = plan(connector, sandbox)
         assert output.code == 0
         table = rows(output)
-        assert table["courses"] == ["no (403)", "-", "-", "-"]
+        assert table["courses"] == ["no (403)", "-", "-", "-", "-"]
         assert table["learning_plan_enrollments"][0] == "no (404)"
         assert table["group_members"][0] == "no (404)"
         assert table["course_learning_objects"][0] == "not tried"
         assert table["users"][0] == "yes"
+        unread = section(output, "Without those that were not read:")
+        for stream in ("courses", "group_members", "learning_plan_enrollments"):
+            assert stream in unread
         advice = section(output, "What to do")
         assert "courses: The API user is not allowed to read this (403). Grant the permission" in advice
         assert "learning_plan_enrollments: This platform does not serve it (404). Activate the app" in advice
@@ -225,12 +215,15 @@ class TestOneLine:
         config["credentials"]["auth_type"] = "client_credentials"
         with files(config=config) as directory:
             output = connector.run("plan", "--config", f"{directory}/config.json")
-        assert_one_line(output, "127.0.0.1:9 did not respond")
-        assert time.monotonic() - started < 25
+        assert output.code == 1
+        lines = output.stderr.splitlines()
+        assert all("127.0.0.1:9 did not respond: the connection was refused. Check base_url." in line for line in lines)
+        assert lines[0].endswith("Retrying in 1.0 seconds.")
+        assert lines[-1].endswith("Try again later; if it goes on, ask Docebo's support.")
+        assert time.monotonic() - started < 100
 
-    @pytest.mark.parametrize("arguments", [(), ("--config", "missing.json"), ("--config",)])
-    def test_no_configuration(self, connector: Connector, arguments: tuple[str, ...]) -> None:
-        assert_one_line(connector.run("plan", *arguments), "missing.json" if len(arguments) == 2 else "--config")
+    def test_no_configuration(self, connector: Connector) -> None:
+        assert_one_line(connector.run("plan", "--config", "missing.json"), "missing.json")
 
     def test_a_configuration_that_does_not_fit(self, connector: Connector) -> None:
         with files(config={"base_url": "https://acme.example.com"}) as directory:

@@ -30,9 +30,10 @@ from source_docebo.errors import DoceboError
 from source_docebo.plan_reports import report_section
 from source_docebo.records import differences
 from source_docebo.responses import Page, PageToken, host
-from source_docebo.source import DISCOVER_SECONDS, SourceDocebo
+from source_docebo.source import SourceDocebo
 
 MAX_REQUESTS = 30  # retries and the token included
+MAX_SECONDS = 100  # of retries
 DOCEBO_REQUESTS_PER_HOUR = 1000
 ESTIMATE, AT_LEAST = "~", "≥"
 # The fields of parents that say how many records a child stream has for them.
@@ -93,11 +94,11 @@ class StreamPlan:
 def main(source: SourceDocebo, _: argparse.Namespace) -> int:
     """Runs the command. Returns the exit code. Raises DoceboError if signing in fails."""
     sys.stdout.write(f"This sends at most {MAX_REQUESTS} requests to Docebo.\n\n")
-    logging.disable()  # the log of the requests would hold the keys of parents
     planner = Planner(source.resolved_manifest["streams"], source._config)
+    planner.requester.authenticator.get_auth_header()
+    logging.disable()  # the log of the other requests would hold the keys of parents
     reports = report_section(planner.requester, planner.config)
-    plans = planner.plan()
-    text = report(plans, int(source._config.get("calls_per_hour") or 0))
+    text = report(plans := planner.plan(), int(source._config.get("calls_per_hour") or 0))
     sys.stdout.write(filter_secrets(f"{text}\n{reports}\n"))
     return 0 if any(each.readable == "yes" for each in plans) else 1
 
@@ -130,7 +131,7 @@ class Planner:
     """Reads the first page of each stream, of a child stream that of a few parents."""
 
     def __init__(self, streams: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> None:
-        command = {"id": uuid.uuid4().hex, "seconds": DISCOVER_SECONDS}
+        command = {"id": uuid.uuid4().hex, "seconds": MAX_SECONDS}
         # Not what the user allows for an hour: the limit here is that of all requests of this command.
         self.config = {**config, "calls_per_hour": MAX_REQUESTS, COMMAND: command}
         self._streams = {stream["name"]: _Stream(stream, self.config) for stream in streams}
@@ -138,8 +139,7 @@ class Planner:
         self._read: list[_Stream] = []
 
     def plan(self) -> list[StreamPlan]:
-        """The plan of each stream. Raises DoceboError if signing in fails."""
-        self.requester.authenticator.get_auth_header()
+        """The plan of each stream."""
         for name in self._streams:
             self._read_first(name)
         children = [stream for stream in self._read if stream.sampled and stream.name not in _ANNOUNCED]

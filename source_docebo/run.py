@@ -123,7 +123,6 @@ def execute(args: list[str]) -> int:
             handler.stream = sys.stderr if is_for_people else sys.stdout
             if is_for_people:
                 handler.setFormatter(PlainFormatter())
-                handler.setLevel(logging.WARNING)
     try:
         paths = {name: getattr(parsed, name, None) for name in ("config", "catalog", "state")}
         source = SourceDocebo(**{name: read_file(name, path) for name, path in paths.items() if path})

@@ -128,8 +128,8 @@ class TestNormalizer:
             StreamProgress.of(Client.of(config), "members").warn()
         (message,) = [record.getMessage() for record in caplog.records]
         assert message == (
-            "Stream members: values that do not fit the schema: at (no calendar date: XXX, XXX). # stands for any digit, X "
-            "for any letter. A date became the epoch, other values stay as they are. If there are many, Docebo may "
+            "Stream members: values that do not fit the schema: at (no calendar date: XXX, XXX). # stands for any digit, "
+            "X for any letter. A date became the epoch, other values stay as they are. If there are many, Docebo may "
             "have changed its format."
         )
 
