@@ -127,6 +127,10 @@ def main() -> None:
         ask(connection, "How many have completed, by branch?", COMPLETION)
         ask(connection, "Whose enrollment is overdue, or expires soon?", EXPIRING)
         ask(connection, "Who has not been seen for half a year?", ABSENT)
+        reports = "select table_name from duckdb_tables() where starts_with(table_name, 'report_')"
+        for (report,) in connection.execute(reports).fetchall():
+            own = "_airbyte_raw_id, _airbyte_extracted_at, _airbyte_meta"
+            ask(connection, f"The table {report}", f"select * exclude ({own}) from {SCHEMA}.{report} limit 10")
         chart = arguments.database.with_suffix(".png")
         draw(connection, chart)
     print(f"\nThe database: {arguments.database.resolve()}\nThe chart:    {chart.resolve()}")

@@ -15,6 +15,7 @@ import pytest
 
 from integration_tests import example, marts
 from integration_tests.sandbox import MANIFEST_STREAMS, Sandbox, Tenant
+from integration_tests.sandbox.reports import certifications
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "pyairbyte_duckdb.py"
 COMMAND = str(Path(sys.executable).with_name("source-docebo"))
@@ -32,7 +33,7 @@ def _needs_pyairbyte() -> None:
 
 def run(tenant: Tenant, directory: Path, **credentials: str) -> "subprocess.CompletedProcess[str]":
     """The example, as a user runs it."""
-    with Sandbox(tenant) as sandbox:
+    with Sandbox(tenant, reports=[certifications()]) as sandbox:
         config = sandbox.config("client_credentials")
         config["credentials"].update(credentials)
         (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -73,7 +74,9 @@ def test_every_record_is_in_the_database_and_the_questions_are_answered(tmp_path
     tenant = Tenant(seed=61, courses=40, users=200, groups=6, branches=20)
     done = run(tenant, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert counts(tmp_path) == {stream: tenant.count([stream]) for stream in MANIFEST_STREAMS}
+    expected = {stream: tenant.count([stream]) for stream in MANIFEST_STREAMS}
+    assert counts(tmp_path) == {**expected, "report_certifications_held": 3}
+    assert "First aid, level 1" in done.stdout.split("The table report_certifications_held")[1]
 
     completion, expiring, absent = answers(done.stdout)
     shown = [[branch, *map(int, numbers)] for branch, *numbers, _ in completion]
@@ -118,7 +121,8 @@ def test_a_second_read_takes_the_place_of_the_first_even_where_nothing_is_left(t
     fewer = Tenant(seed=62, courses=10, groups=0, external_trainings=0)
     done = run(fewer, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert counts(tmp_path) == {stream: fewer.count([stream]) for stream in MANIFEST_STREAMS}
+    expected = {stream: fewer.count([stream]) for stream in MANIFEST_STREAMS}
+    assert counts(tmp_path) == {**expected, "report_certifications_held": 3}
 
 
 def test_wrong_credentials_are_reported_in_one_line(tmp_path: Path) -> None:

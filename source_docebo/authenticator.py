@@ -17,7 +17,7 @@ from airbyte_cdk.sources.types import Config
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from source_docebo.client import HEADERS, Client, RetryError
-from source_docebo.errors import DoceboError, config_error, mask
+from source_docebo.errors import DoceboError, RequestError, config_error, mask
 from source_docebo.responses import host, json_object
 
 DEFAULT_LIFETIME_SECONDS = 3600.0  # of a token whose expires_in makes no sense
@@ -61,7 +61,10 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
         """The value of the header with a new token, and its lifetime in seconds."""
         form = self.grant.build_refresh_request_body()
         request = requests.Request("POST", self.grant.get_token_refresh_endpoint(), data=form, headers=HEADERS)
-        return self._client.request("", lambda: (request, math.inf), self._read, _describe)
+        try:
+            return self._client.request("", lambda: (request, math.inf), self._read, _describe)
+        except RequestError as error:  # without a token, no other request can be served
+            raise DoceboError(str(error), error.failure_type) from None
 
     def _read(self, response: requests.Response) -> tuple[str, float]:
         status, body = response.status_code, json_object(response)

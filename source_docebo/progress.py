@@ -29,6 +29,7 @@ class StreamProgress:
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
         self.error: DoceboError | None = None  # why the stream has failed
+        self._raised = False
         self.succeeded = False  # a request for records was served
         self._stream = stream
         self._lock = Lock()
@@ -39,12 +40,16 @@ class StreamProgress:
         self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the shape of a value
         self._warned = 0  # of the differences
 
-    def fail(self, error: DoceboError) -> bool:
-        """Marks the stream as failed, so that it sends no further requests. False if it was so before."""
+    def fail(self, error: DoceboError, once: bool = False) -> bool:
+        """
+        Marks the stream as failed, so that it sends no further requests. Whether the caller must raise the error: with
+        `once` (for the parents of one stream, which fails with the first of them) only if none before it did.
+        """
         with self._lock:
-            is_first, self.error = self.error is None, self.error or error
+            self.error = self.error or error
+            is_needed, self._raised = not (once and self._raised), self._raised or once
             self.warn()
-            return is_first
+            return is_needed
 
     def differs(self, field: str, expected: str, shape: str) -> None:
         """A value does not fit the schema. The user is warned when the stream ends, of all its fields at once."""

@@ -18,6 +18,7 @@ from airbyte_cdk.sources.declarative.schema import SchemaLoader
 
 from source_docebo.client import TRY_LATER, RetryError
 from source_docebo.errors import DoceboError, config_error, logger, transient_error
+from source_docebo.records import UNDECLARED
 from source_docebo.requester import AuthorizedRequest, DoceboRequester
 from source_docebo.responses import json_object
 
@@ -71,16 +72,15 @@ class Report:
         with file, zipfile.ZipFile(file) as archive, archive.open(archive.namelist()[0]) as packed:
             reader = csv.reader(TextIOWrapper(packed, "utf-8-sig", newline=""), strict=True)
             try:
-                titles = next(reader)
-                yield titles
+                yield (titles := next(reader))
                 for row in filter(None, reader):  # a blank line holds nothing
                     if len(row) != len(titles):
                         raise csv.Error(f"{len(row)} values under {len(titles)} titles")
                     count += 1
                     yield row
             except (csv.Error, UnicodeDecodeError, StopIteration) as error:
-                problem = f"{self._subject} is not the CSV expected, in line {reader.line_num}: {error or 'no titles'}."
-                raise DoceboError(f"{problem} {TRY_LATER}") from None
+                problem = f"{self._subject} is not the CSV expected, in line {reader.line_num}"
+                raise DoceboError(f"{problem}: {str(error) or 'no titles'}. {TRY_LATER}") from None
         if count == MAX_ROWS:
             raise config_error(f"{self._subject} ends after {MAX_ROWS:,} rows: Docebo leaves out the rest. {ADVICE}")
 
@@ -96,9 +96,9 @@ class ReportRetriever(Report, Retriever):
         """A record for each row. Raises DoceboError if the report cannot be read to its end."""
         columns, rows = self.exported.pop() if self.exported else self.export()
         declared = columns if self.client.selected_streams is None else self.client.selected_streams.get(self.name, ())
-        if unknown := [column for column in columns if column not in declared]:
-            problem = f"the columns {', '.join(unknown)} are not in the schema of the connection"
-            self.client.warn(f"Stream {self.name}: {problem}, so most destinations drop them. Refresh the schema.")
+        for column in set(columns).difference(declared):
+            self.requester.progress.differs(column, UNDECLARED, "")
+        self.requester.progress.warn()
         for row in rows:
             yield dict(zip(columns, row, strict=True))
 

@@ -67,10 +67,11 @@ class DoceboRequester(HttpRequester):
         A page; without records where there is nothing to read (a course without sessions, a parent that cannot be
         read). None if the stream has failed. Raises DoceboError if it fails now.
         """
-        if self.progress.error and stream_slice.partition:
-            if self.for_children:  # they must not go on without it
-                raise self.progress.error
-            return None  # another parent of this stream has said why
+        once = bool(stream_slice.partition) and not self.for_children
+        if stream_slice.partition and (failure := self.progress.error):
+            if self.progress.fail(failure, once):
+                raise failure
+            return None
         params = {**(request_params or {})}
         numbered: PageToken | None = params.pop("page", None)
         token = numbered or PageToken()
@@ -89,7 +90,7 @@ class DoceboRequester(HttpRequester):
             request = PageRequest(self, url, token, stream_slice, log_formatter=log_formatter, max_tries=tries)
             page = self._page(request, following, params.get("page_size"))
         except DoceboError as error:
-            if self.progress.fail(error) or self.for_children or not stream_slice.partition:
+            if self.progress.fail(error, once):
                 raise
             return None
         finally:
@@ -115,12 +116,9 @@ class DoceboRequester(HttpRequester):
         if page.following is None:
             page.following = token.next_batch()
             if missing := token.missing(page):
-                self.client.warn_once(
-                    (self.name, "missing"),
-                    f"Stream {self.name}: the list counts {missing} records more than it has shown "
-                    f"({request.label()}). "
-                    "If rows have moved while it was read, they come with the next full sync. Logged once per stream.",
-                )
+                problem = f"the list counts {missing} records more than it has shown ({request.label()})."
+                advice = "If rows have moved while it was read, they come with the next full sync."
+                self.client.warn_once((self.name, "missing"), f"Stream {self.name}: {problem} {advice}")
         return page
 
     def _received(self, request: "PageRequest", following: list[str]) -> Page:
@@ -222,15 +220,17 @@ class PageRequest(AuthorizedRequest):
 
     def label(self) -> str:
         """Which request it is, for messages."""
-        batch = [f", {name} {keys[0]}" for name, keys in self.stream_slice.partition.items() if isinstance(keys, list)]
-        return request_label(self.url) + "".join(batch)
+        parents, label = parent_keys(self.stream_slice), request_label(self.url)
+        if len(parents) == 1 and f"/{quote(str(parents[0]), safe='')}" not in label:  # it is among the parameters
+            label += f", {next(iter(self.stream_slice.partition))} {parents[0]}"
+        return label
 
     def _parse(self, response: requests.Response) -> Page:
         try:
             page = Page.parse(response.content, self.requester.primary_key)
-        except ValueError as error:
+        except ValueError:
             size, kind = len(response.content), response.headers.get("Content-Type", "no content type")
-            raise RetryError(f"The response ({size} bytes, {kind}) holds no list of records ({error}).") from None
+            raise RetryError(f"The response ({size} bytes, {kind}) holds no list of records.") from None
         if self.in_turn and (problem := self.token.problem(page, is_second=bool(self.problem))):
             self.problem = problem
             raise RetryError(problem)

@@ -193,7 +193,8 @@ def retry_after_seconds(response: requests.Response) -> float:
 
 def error_message(response: requests.Response) -> str:
     """Docebo's own error message (`message` is a list), without e-mail addresses."""
-    message = json_object(response).get("message")
+    body = json_object(response)
+    message = body.get("message") or body.get("error")
     text = " ".join(map(str, message)) if isinstance(message, list) else message
     if not isinstance(text, str) or not text:
         return ""

@@ -89,12 +89,16 @@ class SourceDocebo(YamlDeclarativeSource):
         served = {stream["name"] for stream in [*self.resolved_manifest["streams"], *self.dynamic_streams]}
         unknown = [name for name in fields if name not in served]
         records: Counter[str] = Counter()
+        shown: set[tuple[str, str]] = set()
         try:
             for message in super().read(logger, self._config, catalog, state):
                 if message.record:
                     records[message.record.stream] += 1
                 elif message.trace and (error := message.trace.error):  # the CDK masks logs only
                     error.message = filter_secrets(error.message)
+                    if (key := (str(error.stream_descriptor), error.message)) in shown:
+                        continue  # several parents of a stream have the same problem
+                    shown.add(key)
                     error.internal_message = filter_secrets(error.internal_message or "")
                     error.stack_trace = filter_secrets(error.stack_trace or "") or None
                 yield message
@@ -169,7 +173,8 @@ def read_file(name: str, path: str) -> Any:
         return getattr(SourceDocebo, f"read_{name}")(path)
     except (OSError, TypeError, ValueError, AttributeError, SchemaValidationError) as error:
         reason = error.errors[0].message if isinstance(error, SchemaValidationError) else error
-        raise config_error(f"The file {path} holds no {name}: {reason} Correct it, or the path.") from None
+        reason = str(getattr(error, "strerror", None) or reason).rstrip(".")
+        raise config_error(f"The file {path} holds no {name}: {reason}. Correct it, or the path.") from None
 
 
 def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from source_docebo.source import SourceDocebo
 from unit_tests.builders import ConfigBuilder, Platform
 
 # The modules of the connector that look at the clock.
-TIMED = ("authenticator", "client", "rate_limit")
+TIMED = ("authenticator", "client", "rate_limit", "reports")
 
 
 class Time:

@@ -1,9 +1,13 @@
 """Child streams: which parents have records requested, and which key of the parent the records hold."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
+from airbyte_cdk.sources.types import StreamSlice
 
+from source_docebo.errors import DoceboError
 from unit_tests.builders import (
     ConfigBuilder,
     PageBuilder,
@@ -518,6 +522,25 @@ class TestParentsThatCannotBeRead:
         assert "rejects the access tokens" in message
         assert output.is_complete("groups")
         assert sum(path.endswith("/users") for path in docebo.paths_requested) <= 2 * 4
+
+
+@pytest.mark.parametrize("children_first", [True, False])
+def test_a_stream_fails_although_its_children_were_the_first_to_know(
+    docebo: Platform, build: Callable[..., DefaultStream], children_first: bool
+) -> None:
+    """Sessions are read twice: as a stream, and as parents. Whoever fails first, both must."""
+    docebo.issues(*(token_response(str(number)) for number in range(20)))
+    for number in (1, 2):
+        docebo.responds(f"course/v1/courses/{number}/sessions", error_response(401, "No"))
+    sessions, events = (build(name, __id="the same sync") for name in ("sessions", "session_events"))
+    slicer = events._stream_partition_generator._stream_slicer  # type: ignore[attr-defined]
+    own, parent = (
+        stream._stream_partition_generator._partition_factory._retriever.requester  # type: ignore[attr-defined]
+        for stream in (sessions, slicer.parent_stream_configs[0].stream)
+    )
+    for number, requester in enumerate([parent, own] if children_first else [own, parent], start=1):
+        with pytest.raises(DoceboError, match="401"):
+            requester.send_request(StreamSlice(partition={"course_id": number}, cursor_slice={}))
 
 
 class TestBatches:

@@ -82,7 +82,7 @@ class TestLastingFaults:
         [
             (PASSING["500"], "Docebo is overloaded or restarting."),
             (PASSING["507"], "Docebo returned status 507. Docebo says: Full"),
-            (PASSING["200 in HTML"], "The response (24 bytes, text/html) holds no list of records ("),
+            (PASSING["200 in HTML"], "The response (24 bytes, text/html) holds no list of records."),
             (
                 PASSING["403 of a firewall"],
                 "Something in front of Docebo, such as a firewall, returned 403 (text/html)",

@@ -137,6 +137,11 @@ class Reports:
         reports = [{"name": each.name, "id": each.id} for each in self._reports.values()]
         return {"reports": reports} if reports else {}
 
+    def stream_of(self, path: str) -> str:
+        """The stream that requests a path; `reports` for the list of them."""
+        report = self._reports.get(path.split("/")[4]) if path.count("/") > 3 else None
+        return report.stream if report else "reports"
+
     def file(self, path: str) -> bytes:
         """What a path for a download sends."""
         return self._reports[path.split("/")[-4]].packed().read()

@@ -234,8 +234,9 @@ class Sandbox:
             return response
         finally:
             query = {name: request.query.getall(name) for name in request.query}
+            label = self.reports.stream_of(path) if stream == "reports" else stream
             self.requests.append(
-                Request(request.method, path, query, request.path_qs, status, at, token, stream or path)
+                Request(request.method, path, query, request.path_qs, status, at, token, label or path)
             )
 
     async def _respond(
