@@ -175,18 +175,40 @@ def test_a_byte_order_mark_and_an_empty_state_are_accepted(
 ) -> None:
     contents = {"config": sandbox.config("client_credentials"), "catalog": catalog(["groups"]), "state": {}}
     for name, content in contents.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8-sig")
+        encoding = "utf-8-sig" if name == "config" else "utf-8"
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding=encoding)
     output = connector.run("read", *(f"--{name}={tmp_path}/{name}.json" for name in contents))
     assert output.code == 0, output.text
     assert_same_records(sandbox.tenant, output, ["groups"])
 
 
 @pytest.mark.parametrize("command", ["check", "discover", "read", "plan"])
-def test_a_command_without_its_configuration_says_so_on_one_line(connector: Connector, command: str) -> None:
+def test_a_command_without_its_configuration_says_so(connector: Connector, command: str) -> None:
     output = connector.run(command)
     assert (output.code, output.text) == (1, "")
-    (line,) = output.stderr.splitlines()
-    assert "--config" in line
+    last = output.stderr.splitlines()[-1]
+    assert last.startswith(f"source-docebo {command}: error: ")
+    assert "--config" in last
+    assert_documented(last)
+
+
+def test_a_field_that_does_not_exist_is_named(connector: Connector, sandbox: Sandbox) -> None:
+    output = connector.check({**sandbox.config("password"), "call_per_hour": 800})
+    assert output.connection_status()["status"] == "SUCCEEDED"
+    (warning,) = [line for line in output.logs() if line.startswith("WARN")]
+    assert warning == "WARN Configuration: there is no field call_per_hour, so it has no effect. Is it calls_per_hour?"
+    assert_documented(warning.removeprefix("WARN "))
+
+
+def test_the_output_of_catalog_is_what_read_takes(connector: Connector, sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(sandbox.config("password")), encoding="utf-8")
+    config = f"--config={tmp_path}/config.json"
+    printed = connector.run("catalog", config, "--streams", "groups,enrollments")
+    (tmp_path / "catalog.json").write_text(printed.text, encoding="utf-8")
+    output = connector.run("read", config, f"--catalog={tmp_path}/catalog.json")
+    assert output.code == 0, output.text
+    assert_same_records(sandbox.tenant, output, ["groups", "enrollments"])
+    assert len(output.states("enrollments")[-1]["stream"]["stream_state"]) > 0
 
 
 def test_a_platform_that_echoes_the_secrets_gets_them_masked(connector: Connector, sandbox: Sandbox) -> None:
