@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from integration_tests.command import Connector, Output, catalog, configured
+from integration_tests.command import Connector, Output, catalog, configured, files
 from integration_tests.reads import assert_messages_documented, assert_nothing_private
 from integration_tests.sandbox import MANIFEST_STREAMS, Fault, Report, Sandbox, Tenant
 from integration_tests.sandbox.reports import CERTIFICATIONS, WORKING, certifications, made_row
@@ -336,6 +336,32 @@ class TestConfiguration:
         assert output.code == 1
         assert "do not exist: report_certifications_held" in output.errors()[-1]["message"]
         assert output.statuses()["categories"] == "COMPLETE"
+
+
+class TestPlan:
+    def plan(self, connector: Connector, sandbox: Sandbox) -> str:
+        with files(config=sandbox.config("client_credentials")) as directory:
+            output = connector.run("plan", "--config", f"{directory}/config.json")
+        assert output.code == 0, output.stderr
+        assert len([request for request in sandbox.requests if request.stream == "reports"]) == 1
+        return " ".join(output.text.partition("Reports that this user sees")[2].split())
+
+    def test_lists_the_reports_with_their_ids(self, hurried: Connector) -> None:
+        hidden = Report("Hidden", ["a"], visible=False)
+        with platform(certifications(), hidden) as sandbox:
+            section = self.plan(hurried, sandbox)
+        assert section.split(": ")[:2] == [certifications().id, "Certifications held (users_certifications) " + STREAM]
+        assert f"{STREAM}: can be read" in section
+        assert section.endswith(f"report_hidden: the user sees no report {hidden.id}")
+
+    def test_says_so_where_there_are_none(self, hurried: Connector) -> None:
+        with Sandbox(Tenant(seed=302)) as sandbox:
+            assert self.plan(hurried, sandbox) == "none"
+
+    def test_without_the_right(self, hurried: Connector) -> None:
+        with platform() as sandbox:
+            sandbox.add(Fault.status(403, path="analytics/v1/reports$"))
+            assert self.plan(hurried, sandbox) == "They cannot be listed (403)."
 
 
 def test_the_manifest_alone_reads_reports_with_one_export(tmp_path: Path) -> None:
