@@ -30,7 +30,7 @@ csv.field_size_limit(16_000_000)  # characters of one text
 
 
 @dataclass
-class Report:
+class ReportExport:
     """A report, exported by the requester of its stream."""
 
     requester: DoceboRequester
@@ -86,7 +86,7 @@ class Report:
 
 
 @dataclass
-class ReportRetriever(Report, Retriever):
+class ReportRetriever(ReportExport, Retriever):
     """
     Reads the rows of a report. The built-in AsyncRetriever polls without a pause on a status that it does not know;
     its decoders hold the file in memory, and pass incomplete rows, and one of two columns with the same title.
@@ -100,11 +100,11 @@ class ReportRetriever(Report, Retriever):
             self.requester.progress.differs(column, UNDECLARED, "")
         self.requester.progress.warn()
         for row in rows:
-            yield dict(zip(columns, row, strict=True))
+            yield dict(zip(columns, row, strict=False))  # they are as long as each other
 
 
 @dataclass
-class ReportSchemaLoader(Report, SchemaLoader):
+class ReportSchemaLoader(ReportExport, SchemaLoader):
     """The columns of a report, as text. DynamicSchemaLoader finds none in a report without rows."""
 
     def get_json_schema(self) -> Mapping[str, Any]:

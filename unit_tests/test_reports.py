@@ -18,7 +18,7 @@ from unit_tests.conftest import Time
 
 REPORT = "6a1f0c7e-4b1d-4c55-9a35-0d2f6a0b7c11"
 PATH = f"analytics/v1/reports/{REPORT}"
-Exported = Callable[..., reports.Report]
+Exported = Callable[..., reports.ReportExport]
 
 
 class Exports:
@@ -57,12 +57,12 @@ def exports(mocker: requests_mock.Mocker, docebo: Platform) -> Exports:
 def report(manifest_processed_once: None) -> Exported:
     """Builds the retriever of the stream of a report, for a command that may take so many seconds."""
 
-    def build(seconds: float | None = None, **fields: Any) -> reports.Report:
+    def build(seconds: float | None = None, **fields: Any) -> reports.ReportExport:
         config = {**ConfigBuilder().build(), "reports": [{"name": "x", "id": REPORT}], **fields}
         command = {"id": uuid4().hex, **({"seconds": seconds} if seconds else {})}
         source = SourceDocebo(config={**config, "__command": command})
         (stream,) = source._create_streams(source.dynamic_streams, source.dynamic_streams)
-        found: reports.Report = stream._stream_partition_generator._partition_factory._retriever  # type: ignore[attr-defined]
+        found: reports.ReportExport = stream._stream_partition_generator._partition_factory._retriever  # type: ignore[attr-defined]
         return found
 
     return build
