@@ -129,8 +129,8 @@ class TestNormalizer:
         (message,) = [record.getMessage() for record in caplog.records]
         assert message == (
             "Stream members: values that do not fit the schema: at (no calendar date: XXX, XXX). # stands for any "
-            "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, Docebo "
-            "may have changed its format."
+            "digit, X for any letter. A date became the epoch, other values stay as they are. If there are many, "
+            "Docebo may have changed its format."
         )
 
     def test_an_additional_field_that_is_not_declared_is_warned_of_once(
