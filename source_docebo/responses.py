@@ -91,7 +91,7 @@ class PageToken:
         page of that is missing, rows may be counted but not shown: the same response is believed the second time.
         """
         pages, total = page.page_count or self.page_count, page.total_count or self.total_count
-        if page.records and (self.number <= self.highest or not page.keys <= self.keys or self._has_grown(page)):
+        if page.records and (self.number <= self.highest or not page.keys <= self.keys or total > self.lowest_total):
             return None
         missing_pages = float(pages - self.number + 1 if pages > 1 else 0)
         if total:
@@ -101,7 +101,7 @@ class PageToken:
         is_announced = missing_pages > 0 and (self.number <= pages or not pages)
         if missing_pages < 1 and (is_second or not (page.records or is_announced)):
             return None
-        if self.moved and not self.again and self.number > pages:
+        if total and self.moved and not self.again:
             return None  # what is missing has moved to pages that were read: they are read once more
         received = f"{len(self.keys)} of {total} records" if total else f"{self.number - 1} of {pages or '?'} pages"
         kind = "holds no record that the pages before it did not" if page.records else "is empty"
@@ -116,12 +116,14 @@ class PageToken:
         self.keys.update(page.keys)
         added = len(self.keys) - known
         pages, total = page.page_count or self.page_count, page.total_count or self.total_count
+        # A page that brings no new key shows that so many rows were put before it.
+        repeated = len(page.keys) if is_first_time and not added else 0
         following = replace(
             self,
             number=self.number + 1,
             page_count=pages,
             total_count=total,
-            lowest_total=min(self.lowest_total, page.total_count or math.inf),
+            lowest_total=min(self.lowest_total, page.total_count or math.inf) + repeated,
             body_size=max(self.body_size, page.body_size),
             highest=max(self.highest, self.number),
             moved=self.moved or (is_first_time and added < len(page.keys)),
@@ -135,17 +137,12 @@ class PageToken:
         is_silent = page.has_more is None and not pages and not total
         says_more = page.has_more or self.number < pages or is_missing
         goes_on = says_more or (is_silent and len(page.records) == page_size)
-        is_end = not added and is_first_time and not self._has_grown(page)  # `problem` has believed this page
+        is_end = repeated and total <= self.lowest_total  # `problem` has believed this page
         if is_end:
             page.records = []
         if page.records and goes_on and (is_missing or not self.again):
             return following
         return replace(following, number=1, again=True) if is_missing and following.moved and not self.again else None
-
-    def _has_grown(self, page: Page) -> bool:
-        """Whether so many rows were put before this page that those on it came before."""
-        growth = page.total_count - self.lowest_total
-        return growth > 0 and (self.number - 1) * len(page.records) < len(self.keys) + growth
 
     def missing(self, page: Page) -> int:
         """How many records of `total_count` have not come, after the last page."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
@@ -532,7 +533,8 @@ def test_a_stream_fails_although_its_children_were_the_first_to_know(
     docebo.issues(*(token_response(str(number)) for number in range(20)))
     for number in (1, 2):
         docebo.responds(f"course/v1/courses/{number}/sessions", error_response(401, "No"))
-    sessions, events = (build(name, __id="the same sync") for name in ("sessions", "session_events"))
+    sync = uuid4().hex
+    sessions, events = (build(name, __id=sync) for name in ("sessions", "session_events"))
     slicer = events._stream_partition_generator._stream_slicer  # type: ignore[attr-defined]
     own, parent = (
         stream._stream_partition_generator._partition_factory._retriever.requester  # type: ignore[attr-defined]
