@@ -19,47 +19,6 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-@dataclass
-class Page:
-    """
-    One page of a list, with what it says about the list; None or 0 where it says nothing.
-
-    It takes the place of `requests.Response` between requester, extractor and paginator, so a body is parsed once.
-    """
-
-    records: list[dict[str, Any]]
-    has_more: bool | None = None
-    page_count: int = 0
-    total_count: int = 0
-    keys: frozenset[int] = frozenset()  # hashes of the records' primary keys
-    body_size: int = 0  # bytes
-    is_whole: bool = True  # the records have all their fields
-    following: "PageToken | None" = None  # the token of the next page
-
-    @classmethod
-    def parse(cls, body: bytes, primary_key: Sequence[str] = ()) -> "Page":
-        """Reads `{"data": {"items": [..], ..}}` or `{"data": [..]}`. Raises ValueError for anything else."""
-        content = decode_json(body)
-        if not isinstance(content, dict) or content.get("success") is False or _count(content.get("status")) >= 400:
-            raise ValueError("an error that is told with status 200")
-        data = content.get("data")
-        envelope = data if isinstance(data, dict) and "items" in data else {}
-        records = _as_records(envelope["items"] or [] if envelope else data)
-        more = envelope.get("has_more_data")
-        has_key = any(name in record for record in records[:1] for name in primary_key)
-        keys = (
-            str([record.get(name) for name in primary_key]) if has_key else orjson.dumps(record) for record in records
-        )
-        return cls(
-            records=records,
-            has_more=None if more is None else str(more).lower() in ("true", "1"),
-            page_count=_count(envelope.get("total_page_count")),
-            total_count=_count(envelope.get("total_count")),
-            keys=frozenset(map(hash, keys)),
-            body_size=len(body),
-        )
-
-
 @dataclass(frozen=True)
 class PageToken:
     """
@@ -85,7 +44,7 @@ class PageToken:
         """Itself: the CDK copies the parameters of each request, which would copy all keys."""
         return self
 
-    def problem(self, page: Page, is_second: bool) -> str | None:
+    def problem(self, page: "Page", is_second: bool) -> str | None:
         """
         Why this is not the page that was requested: it brings no new key, although more was announced. If less than a
         page of that is missing, rows may be counted but not shown: the same response is believed the second time.
@@ -107,7 +66,7 @@ class PageToken:
         kind = "holds no record that the pages before it did not" if page.records else "is empty"
         return f"Page {self.number} {kind}, after {received}."
 
-    def next(self, page: Page, page_size: int | None) -> "PageToken | None":
+    def next(self, page: "Page", page_size: int | None) -> "PageToken | None":
         """
         The token of the next page; None after the last. The list goes on while anything that it says about itself says
         that there is more; with nothing said, after a full page.
@@ -144,7 +103,7 @@ class PageToken:
             return following
         return replace(following, number=1, again=True) if is_missing and following.moved and not self.again else None
 
-    def missing(self, page: Page) -> int:
+    def missing(self, page: "Page") -> int:
         """How many records of `total_count` have not come, after the last page."""
         return max(0, (page.total_count or self.total_count) - len(self.keys))
 
@@ -152,6 +111,47 @@ class PageToken:
         """The first page of the next batch: the first of these halves, or the next one that waits."""
         batches = halves + self.batches[1:]
         return PageToken(batches=batches) if batches else None
+
+
+@dataclass
+class Page:
+    """
+    One page of a list, with what it says about the list; None or 0 where it says nothing.
+
+    It takes the place of `requests.Response` between requester, extractor and paginator, so a body is parsed once.
+    """
+
+    records: list[dict[str, Any]]
+    has_more: bool | None = None
+    page_count: int = 0
+    total_count: int = 0
+    keys: frozenset[int] = frozenset()  # hashes of the records' primary keys
+    body_size: int = 0  # bytes
+    is_whole: bool = True  # the records have all their fields
+    following: PageToken | None = None  # the token of the next page
+
+    @classmethod
+    def parse(cls, body: bytes, primary_key: Sequence[str] = ()) -> "Page":
+        """Reads `{"data": {"items": [..], ..}}` or `{"data": [..]}`. Raises ValueError for anything else."""
+        content = decode_json(body)
+        if not isinstance(content, dict) or content.get("success") is False or _count(content.get("status")) >= 400:
+            raise ValueError("an error that is told with status 200")
+        data = content.get("data")
+        envelope = data if isinstance(data, dict) and "items" in data else {}
+        records = _as_records(envelope["items"] or [] if envelope else data)
+        more = envelope.get("has_more_data")
+        has_key = any(name in record for record in records[:1] for name in primary_key)
+        keys = (
+            str([record.get(name) for name in primary_key]) if has_key else orjson.dumps(record) for record in records
+        )
+        return cls(
+            records=records,
+            has_more=None if more is None else str(more).lower() in ("true", "1"),
+            page_count=_count(envelope.get("total_page_count")),
+            total_count=_count(envelope.get("total_count")),
+            keys=frozenset(map(hash, keys)),
+            body_size=len(body),
+        )
 
 
 def decode_json(body: bytes) -> Any:

@@ -136,6 +136,12 @@ class SourceDocebo(YamlDeclarativeSource):
         self._begin(config, seconds=DISCOVER_SECONDS)
         return super().discover(logger, self._config)
 
+    @staticmethod
+    def read_config(config_path: str) -> dict[str, Any]:
+        """The configuration in a file. Raises DoceboError (config_error) that names the file."""
+        config: dict[str, Any] = read_file("config", config_path)
+        return config
+
     def _begin(self, config: Mapping[str, Any], catalog: Any = None, state: Any = None, **command: Any) -> None:
         if not self._config:  # `airbyte-cdk connector test` gives the configuration to the commands only
             SourceDocebo.__init__(self, catalog, config, state)
