@@ -86,7 +86,6 @@ class TestDiscover:
 
     def test_malformed_definitions_do_not_spoil_the_schema(self, connector: Connector) -> None:
         malformed: list[dict[str, Any]] = [
-            {"title": "Without an id", "type": "textfield"},
             {"id": "50", "title": None, "type": "textfield"},
             {"id": "51", "title": "", "type": "textfield"},
             {"id": "1", "title": "The second with this id", "type": "textfield"},

@@ -72,7 +72,7 @@ class TestRequestsThatNobodyNeeds:
 
 
 def test_keys_are_quoted_in_paths(connector: Connector) -> None:
-    tenant = Tenant(seed=104, groups=8, group_keys=("a/b", "c?d", "e#f", "%41", "..", "g h", "ü+&="))
+    tenant = Tenant(seed=104, groups=7, group_keys=("a/b", "c?d", "e#f", "%41", "g h", "ü+&="))
     started = time.monotonic()
     with Sandbox(tenant) as sandbox:
         output = read(connector, sandbox, "groups", "group_members")

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -77,19 +77,8 @@ class TestRetryAfter:
         assert output.connection_status()["status"] == "FAILED"
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        lambda: Fault.trickled_body(50, path="learn/v1/courses$"),
-        lambda: Fault.stalled_body(path="learn/v1/courses$"),
-        lambda: Fault.trickled_body(1, path="oauth2/token$"),
-    ],
-    ids=["trickled", "stalled", "trickled token"],
-)
-def test_check_ends_in_time_though_the_body_does_not(
-    connector: Connector, sandbox: Sandbox, fault: Callable[[], Fault]
-) -> None:
-    sandbox.add(fault())
+def test_check_ends_in_time_though_the_body_does_not(connector: Connector, sandbox: Sandbox) -> None:
+    sandbox.add(Fault.stalled_body(path="learn/v1/courses$"))
     started = time.monotonic()
     output = connector.check(sandbox.config("client_credentials"))
     assert time.monotonic() - started < 30
@@ -161,7 +150,7 @@ class TestFaultsThatWaitingDoesNotFix:
     def test_a_file_of_certificates_that_does_not_exist(self, connector: Connector) -> None:
         file = "/nowhere/certificates.pem"
         message, seconds = self.failed_check(connector, "https://127.0.0.1:1", REQUESTS_CA_BUNDLE=file)
-        assert file in message
+        assert "REQUESTS_CA_BUNDLE" in message
         assert seconds < 10
 
     def test_a_file_of_certificates_does_not_matter_without_https(self, connector: Connector) -> None:

@@ -31,18 +31,6 @@ def arguments(sandbox: Sandbox) -> Iterator[list[str]]:
         yield ["read", "--config", f"{directory}/config.json", "--catalog", f"{directory}/catalog.json"]
 
 
-def wait_for_handler(process_id: int) -> None:
-    """Returns as soon as the process waits for SIGTERM itself, which is before it imports the CDK."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        status = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8")
-        blocked = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
-        if int(blocked, 16) & 1 << signal.SIGTERM - 1:
-            return
-        time.sleep(0.01)
-    raise TimeoutError
-
-
 def read_first_line(process: "subprocess.Popen[bytes]") -> bytes:
     assert process.stdout
     return process.stdout.readline()
@@ -63,13 +51,12 @@ def test_while_it_reads(connector: Connector, arguments: list[str], number: sign
     assert errors == b""
 
 
-@pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_while_it_starts(connector: Connector, arguments: list[str], number: signal.Signals) -> None:
+def test_while_it_starts(connector: Connector, arguments: list[str]) -> None:
     process = connector.start(*arguments)
-    wait_for_handler(process.pid)
-    process.send_signal(number)
+    time.sleep(0.2)
+    process.terminate()
     output, errors = process.communicate(timeout=20)
-    assert process.returncode == -number
+    assert process.returncode == -signal.SIGTERM
     assert (output, errors) == (b"", b"")
 
 

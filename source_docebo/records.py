@@ -92,7 +92,7 @@ def additional_field_properties(definitions: Iterable[Mapping[str, Any]]) -> dic
         title = label.get("value") if isinstance(label, Mapping) else label
         title = " ".join(str(title or definition["id"]).split())[:_TITLE_LENGTH]
         description = f"Additional field {title} ({definition.get('type')})"
-        properties[f"field_{definition['id']}"] = {**_ADDITIONAL, "title": title, "description": description}
+        properties.setdefault(f"field_{definition['id']}", {**_ADDITIONAL, "title": title, "description": description})
     return properties
 
 

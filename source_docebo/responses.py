@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -179,12 +179,13 @@ def is_from_docebo(response: requests.Response) -> bool:
 
 
 def retry_after_seconds(response: requests.Response) -> float:
-    """Retry-After, in seconds or as a date, in seconds: an hour at most; 0 without a usable one."""
+    """Retry-After, also as a date by the server's clock, in seconds: an hour at most; 0 without a usable one."""
     text = response.headers.get("Retry-After", "").strip()
     seconds = 0.0
     with suppress(TypeError, ValueError):
         moment = None if text[:1].isdigit() else parsedate_to_datetime(text)
-        seconds = (moment - datetime.now(timezone.utc)).total_seconds() if moment else float(text)
+        now = parsedate_to_datetime(response.headers.get("Date") or format_datetime(datetime.now(timezone.utc)))
+        seconds = (moment - now).total_seconds() if moment else float(text)
     return min(MAX_RETRY_AFTER_SECONDS, max(0.0, seconds))
 
 

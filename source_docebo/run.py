@@ -47,8 +47,9 @@ class Output:
     encoding = "utf-8"
 
     def __init__(self) -> None:
-        self._descriptor = sys.__stdout__.fileno()  # type: ignore[union-attr]  # if there is none, it ends here
-        os.set_blocking(self._descriptor, True)
+        self._descriptor = sys.__stdout__.fileno() if sys.__stdout__ else -1  # no file has the number -1
+        if sys.__stdout__:
+            os.set_blocking(self._descriptor, True)
         self._gathered = bytearray()
         self._flushed_at = 0.0
         self._lock = threading.RLock()
