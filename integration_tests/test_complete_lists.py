@@ -247,10 +247,10 @@ class TestBodiesThatAreNearlyJson:
                 "Cost\tcenter",
             ),
             "branches": (
-                Fault.replaced_bytes(b'"Branch 1"', b'"Branch \xff"', path=BRANCHES),
+                Fault.replaced_bytes(b'"Europe"', b'"Europ\xff"', path=BRANCHES),
                 1,
                 "title",
-                "Branch \ufffd",
+                "Europ\ufffd",
             ),
             "course_fields": (
                 Fault.byte_order_mark(path="learn/v1/courses/field$"),
