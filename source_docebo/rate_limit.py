@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
-from threading import Lock
+from threading import Event, Lock
 
 import requests
 
@@ -54,6 +54,7 @@ class RateLimitGate:
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
         self._turn = Lock()
+        self._never = Event()
         self._limited_since: float | None = None
         self._resume_at = 0.0
         self._repeated = 0
@@ -76,6 +77,7 @@ class RateLimitGate:
                         self._limited_since = None
                     return response
                 self._close(response, is_limited)
+            self._never.wait(0.01)  # a lock is not fair, and it may be this request alone that is limited
 
     def _close(self, response: requests.Response, is_repeated: bool) -> None:
         now = time.monotonic()
