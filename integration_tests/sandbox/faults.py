@@ -225,21 +225,6 @@ class Fault:
         return cls(respond, **where)
 
     @classmethod
-    def trickled_body(cls, bytes_per_second: float, **where: Any) -> "Fault":
-        """The body, ten pieces a second."""
-
-        async def respond(request: web.Request, render: Callable[[], bytes]) -> web.StreamResponse:
-            body = render()
-            response = await _started(request, len(body))
-            size = max(1, int(bytes_per_second / 10))
-            for start in range(0, len(body), size):
-                await response.write(body[start : start + size])
-                await asyncio.sleep(0.1)
-            return response
-
-        return cls(respond, **where)
-
-    @classmethod
     def hang(cls, seconds: float, **where: Any) -> "Fault":
         """No response for so long, then a reset."""
         reset = cls.reset().respond
@@ -481,15 +466,6 @@ class Fault:
             return _with_items(envelope, [change_item(number, item) for number, item in enumerate(items)])
 
         return cls(change=change, **where)
-
-    @classmethod
-    def keys_beyond_64_bits(cls, key: str, as_text: bool, first: int = 2**70, **where: Any) -> "Fault":
-        """Consecutive keys that no 64-bit integer holds, and that are equal as floats."""
-
-        def change_item(number: int, item: dict[str, Any]) -> dict[str, Any]:
-            return {**item, key: str(first + number) if as_text else first + number}
-
-        return cls.changed_items(change_item, **where)
 
     @classmethod
     def missing_key(cls, key: str, **where: Any) -> "Fault":
