@@ -126,6 +126,12 @@ class Client:
                 if len(self._prefetched) < self.workers and url not in self._prefetched and url not in self._shared:
                     self._prefetched[url] = self._executor.submit(fetch, url)
 
+    def keep(self, url: str, page: Any) -> None:
+        """Has a page ready that comes once more, after those in front of it."""
+        with self._lock:
+            self._prefetched[url] = Future()
+            self._prefetched[url].set_result(page)
+
     def discard(self, urls: Iterable[str]) -> None:
         """Drops prefetched pages."""
         with self._lock:
@@ -176,7 +182,9 @@ class Client:
             except (OSError, ValueError) as error:  # the exceptions of requests are OSErrors
                 if not self.accepted and (wrong := wrong_setting(error)):
                     raise config_error(describe(wrong)) from None
-                problem = f"{host(request.url)} did not respond: {connection_problem(error)}. Check base_url."
+                problem = f"{host(request.url)} did not respond: {connection_problem(error)}."
+                if not self.accepted:
+                    problem = f"{problem} Check base_url."
 
     def _send(self, stream: str, request: requests.Request, until: float, is_file: bool) -> requests.Response:
         if not self._budget.take(until):

@@ -21,7 +21,7 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, RequestError, config_error
+from source_docebo.errors import DoceboError, RequestError, UnreadableParentsError, config_error
 from source_docebo.progress import StreamProgress, parent_keys
 from source_docebo.records import RecordNormalizer, UnusableKeyError, additional_field_properties, to_utc
 from source_docebo.responses import Page, PageToken
@@ -47,11 +47,12 @@ class PageNumber(PaginationStrategy):
 
     config: Config
     name: str = ""
+    reader: str = ""
     page_size: int | None = None
     inject_on_first_request: bool = True
 
     def __post_init__(self) -> None:
-        self._progress = StreamProgress.of(Client.of(self.config), self.name)
+        self._progress = StreamProgress.of(Client.of(self.config), self.name, self.reader)
 
     @property
     def initial_token(self) -> PageToken | None:
@@ -87,7 +88,8 @@ class UniqueParentRouter(SubstreamPartitionRouter):
 
     def stream_slices(self) -> Iterable[StreamSlice]:
         """The partitions. Raises DoceboError if the parents cannot be read."""
-        progress = StreamProgress.of(Client.of(self.config), self._parameters.get("name", ""))
+        name, reader = self._parameters.get("name", ""), self._parameters.get("reader", "")
+        progress = StreamProgress.of(Client.of(self.config), name, reader)
         seen = set()
         try:
             for stream_slice in super().stream_slices():
@@ -97,6 +99,8 @@ class UniqueParentRouter(SubstreamPartitionRouter):
                     seen.add(str(key))
                     progress.parent_found(*key.values())
                     yield StreamSlice(partition=key, cursor_slice={})
+        except UnreadableParentsError:
+            raise  # the children of those that were read are read
         except DoceboError as error:
             progress.fail(error)
             raise
@@ -123,10 +127,11 @@ class SchemaNormalizer(TypeTransformer):
 
     config: Config
     name: str = ""
+    reader: str = ""
     _normalizer: RecordNormalizer | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._progress = StreamProgress.of(Client.of(self.config), self.name)
+        self._progress = StreamProgress.of(Client.of(self.config), self.name, self.reader)
 
     def transform(self, record: dict[str, Any], schema: Mapping[str, Any]) -> None:
         """Changes the record in place. Raises DoceboError for a record without its key."""

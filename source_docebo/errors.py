@@ -42,6 +42,10 @@ class RequestError(DoceboError):
         self.status_code = status_code
 
 
+class UnreadableParentsError(DoceboError):
+    """A stream was read but for the children of some parents."""
+
+
 # A later sync may succeed.
 transient_error = partial(DoceboError, failure_type=FailureType.transient_error)
 # Somebody must change the configuration of the connection or of Docebo.

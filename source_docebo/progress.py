@@ -7,7 +7,7 @@ from typing import Any
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_docebo.client import Client
-from source_docebo.errors import DoceboError, RequestError
+from source_docebo.errors import DoceboError, RequestError, UnreadableParentsError
 from source_docebo.records import UNDECLARED
 
 MAX_UNREADABLE_FIRST = 10  # parents, before any was read
@@ -22,9 +22,12 @@ class StreamProgress:
     """
 
     @classmethod
-    def of(cls, client: Client, stream: str) -> "StreamProgress":
-        """That of a stream in this sync, whichever component asks."""
-        return client.common(f"progress of {stream}", lambda: cls(client, stream))
+    def of(cls, client: Client, stream: str, reader: str = "") -> "StreamProgress":
+        """
+        That of a stream in this sync, whichever component asks. A list of children that is read as parents, too, has
+        one for each `reader`.
+        """
+        return client.common(("progress", stream, reader), lambda: cls(client, stream))
 
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
@@ -81,7 +84,7 @@ class StreamProgress:
 
     def parent_unreadable(self, request: str, error: RequestError) -> None:
         """The request for a parent's records failed for good. Raises DoceboError if those of the first ten did."""
-        self._client.warn(f"{error} Its parent is skipped.")
+        self._client.warn_once((self._stream, request), f"{error} Its parent is skipped.")
         with self._lock:
             self.unreadable[request] = error
             if len(self.unreadable) >= MAX_UNREADABLE_FIRST and not self.succeeded:
@@ -115,7 +118,7 @@ class StreamProgress:
             problem = str(error).removeprefix(f"Stream {self._stream}: ")
             helps = others and self.succeeded
             advice = "To accept that so many are missing, raise max_unreadable_parents." if helps else ""
-            raise DoceboError(
+            raise UnreadableParentsError(
                 f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read: "
                 f"{', '.join(unread[:MAX_NAMED])}{more}. {problem} {advice}".rstrip(),
                 error.failure_type,

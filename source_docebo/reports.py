@@ -46,9 +46,8 @@ class ReportExport:
         url = self.requester.get_url()
         with self.client.common("exports", Lock):  # one at a time
             for _ in range(2):
-                export_url = (
-                    url + "/exports/" + ExportRequest(self.requester, f"{url}/export/csv", "executionId").send()
-                )
+                execution = ExportRequest(self.requester, f"{url}/export/csv", "executionId").send()
+                export_url = f"{url}/exports/{execution}"
                 if self._succeeds(export_url):
                     rows = self._rows(ExportRequest(self.requester, f"{export_url}/download").send(is_file=True))
                     return columns_of(next(rows)), rows
@@ -130,7 +129,12 @@ class ExportRequest(AuthorizedRequest):
                 return str(data[self.field])
             raise RetryError(f"The response ({len(response.content)} bytes) holds no {self.field}.")
         file = TemporaryFile()  # noqa: SIM115 - the reader of the rows closes it
-        file.writelines(response.iter_content(1 << 18))
+        for chunk in response.iter_content(1 << 18):
+            try:
+                file.write(chunk)
+            except OSError as error:
+                problem = f"The temporary file cannot be written: {error.strerror}. Make room in TMPDIR."
+                raise transient_error(self._describe(problem)) from None
         with suppress(zipfile.BadZipFile, zlib.error, EOFError), zipfile.ZipFile(file) as archive:
             if len(archive.namelist()) == 1 and archive.testzip() is None:
                 return file

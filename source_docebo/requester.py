@@ -49,7 +49,7 @@ class DoceboRequester(HttpRequester):
         )
         super().__post_init__(parameters)
         self.client = Client.of(self.config)
-        self.progress = StreamProgress.of(self.client, self.name)
+        self.progress = StreamProgress.of(self.client, self.name, parameters.get("reader", ""))
         key = parameters.get("primary_key", ())
         self.primary_key = [key] if isinstance(key, str) else list(key)
         self._shared_fields = parameters.get("shared_fields", ())
@@ -112,7 +112,10 @@ class DoceboRequester(HttpRequester):
                 return Page([], following=token.next_batch(tuple(parents[:half]), tuple(parents[half:])))
             self.progress.parent_unreadable(request.label(), error)
             return Page([], following=token.next_batch())
+        self.progress.succeeded = True
         page.following = token.next(page, page_size)
+        if page.following and page.following.number <= token.number and not self.for_children:
+            self.client.keep(request.url, page)
         if page.following is None:
             page.following = token.next_batch()
             if missing := token.missing(page):
@@ -124,7 +127,8 @@ class DoceboRequester(HttpRequester):
     def _received(self, request: "PageRequest", following: list[str]) -> Page:
         """The page as this stream needs it, held against those before it. Raises RequestError if it cannot be read."""
         url, token, in_turn = request.url, request.token, replace(request, in_turn=True)
-        future = self.client.page(url, in_turn.send, self.shared, again=token.number <= token.highest)
+        again = token.again or token.number < token.highest
+        future = self.client.page(url, in_turn.send, self.shared, again)
         self.client.prefetch(following, lambda each: replace(request, url=each).send())
         page: Page = future.result()
         # A page that was prefetched or shared came before its turn, and may hold only what children need.
@@ -159,9 +163,7 @@ class AuthorizedRequest:
     def send(self, is_file: bool = False) -> Any:
         """What is read from the response. Raises RequestError if there is none, DoceboError if no other has one."""
         own, requester = (self._prepare, self._read, self._describe), self.requester
-        result = requester.client.request(requester.name, *own, self.max_tries, self.problem, is_file)
-        requester.progress.succeeded = True
-        return result
+        return requester.client.request(requester.name, *own, self.max_tries, self.problem, is_file)
 
     def label(self) -> str:
         """Which request it is, for messages."""

@@ -93,13 +93,14 @@ class PageToken:
             filled = math.ceil(fall * following.highest / max(len(self.keys), 1))
             return replace(following, number=max(1, self.number - filled))
         is_missing = len(self.keys) < total
+        is_behind = self.number * (page_size or math.inf) < total  # keys of deleted rows were counted, too
         is_silent = page.has_more is None and not pages and not total
-        says_more = page.has_more or self.number < pages or is_missing
-        goes_on = says_more or (is_silent and len(page.records) == page_size)
+        says_more = page.has_more or self.number < pages or is_missing or is_behind
         is_end = repeated and total <= self.lowest_total  # `problem` has believed this page
-        if is_end:
-            page.records = []
-        if page.records and goes_on and (is_missing or not self.again):
+        goes_on = page.records and not is_end and (says_more or (is_silent and len(page.records) == page_size))
+        if is_end or not (added or is_first_time or self.again):
+            page.records = []  # they have come before
+        if goes_on and (is_missing or not self.again):
             return following
         return replace(following, number=1, again=True) if is_missing and following.moved and not self.again else None
 

@@ -130,6 +130,7 @@ class TestTries:
             "Users: acme.docebosaas.com did not respond: the connection was refused. Check base_url. Tried 2 times. "
             + TRY_LATER
         )
+        assert "base_url" not in error(used(), max_tries=2)[1]
 
     @pytest.mark.parametrize("status", [408, 500, 503, 404])
     def test_retry_after_counts_for_every_status(

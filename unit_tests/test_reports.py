@@ -4,6 +4,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -152,6 +153,16 @@ class TestRows:
         exports.serves_rows(["a", "b"], ["x" * 5_000_000, "1"])
         ((text, _),) = report().export()[1]
         assert len(text) == 5_000_000
+
+    def test_a_full_disk_is_not_blamed_on_docebo(
+        self, exports: Exports, report: Exported, monkeypatch: pytest.MonkeyPatch, clock: Time
+    ) -> None:
+        exports.has("SUCCEEDED")
+        monkeypatch.setattr(reports, "TemporaryFile", partial(open, "/dev/full", "wb", buffering=0))
+        with pytest.raises(DoceboError, match="The temporary file cannot be written: No space left") as raised:
+            report().export()
+        assert raised.value.failure_type.value == "transient_error"
+        assert clock.slept == 2
 
     def test_a_zip_with_two_files_is_none(
         self, exports: Exports, report: Exported, mocker: requests_mock.Mocker

@@ -342,6 +342,23 @@ class TestShorterList:
         assert token.next(page(*range(40, 50), total_count=90), 10).number == 6
         assert token.next(page(*range(40, 50), total_count=89), 10).number == 3
 
+    def test_rows_that_have_come_do_not_come_again(self) -> None:
+        """Unless the whole list is read once more: a row that has moved may have changed."""
+        for token, expected in (
+            (PageToken(2, 3, 6, highest=3, keys={1, 2, 3, 4}), 0),
+            (PageToken(2, 3, 6, highest=3, keys={1, 2, 3}), 2),
+            (PageToken(2, 3, 6, highest=3, keys={1, 2, 3, 4}, again=True), 2),
+        ):
+            received = page(3, 4, total_count=6)
+            assert token.next(received, 2).number == 3
+            assert len(received.records) == expected
+
+    def test_keys_of_deleted_rows_do_not_end_the_list(self) -> None:
+        """It has 6 rows now, and the first two of 8 were deleted after they had come."""
+        token = PageToken(2, 0, 6, lowest_total=6, highest=3, keys={1, 2, 3, 4, 5, 6})
+        assert token.next(page(5, 6, total_count=6), 2).number == 3
+        assert token.next(page(5, 6, total_count=6), 3) is None
+
     def test_a_page_that_became_empty_goes_back_too(self) -> None:
         token = PageToken(3, 3, 30, lowest_total=30, highest=2, keys=set(range(20)))
         assert token.problem(page(total_count=20), is_second=False) is None
