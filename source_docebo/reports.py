@@ -72,10 +72,9 @@ class ReportExport:
             reader = csv.reader(TextIOWrapper(packed, "utf-8-sig", newline=""), strict=True)
             try:
                 yield (titles := next(reader))
-                for row in filter(None, reader):  # a blank line holds nothing
+                for count, row in enumerate(filter(None, reader), start=1):  # a blank line holds nothing
                     if len(row) != len(titles):
                         raise csv.Error(f"{len(row)} values under {len(titles)} titles")
-                    count += 1
                     yield row
             except (csv.Error, UnicodeDecodeError, StopIteration) as error:
                 problem = f"{self._subject} is not the CSV expected, in line {reader.line_num}"
@@ -133,8 +132,7 @@ class ExportRequest(AuthorizedRequest):
             try:
                 file.write(chunk)
             except OSError as error:
-                problem = f"The temporary file cannot be written: {error.strerror}. Make room in TMPDIR."
-                raise transient_error(self._describe(problem)) from None
+                raise transient_error(self._describe(f"No temporary file: {error.strerror}.")) from None
         with suppress(zipfile.BadZipFile, zlib.error, EOFError), zipfile.ZipFile(file) as archive:
             if len(archive.namelist()) == 1 and archive.testzip() is None:
                 return file

@@ -159,7 +159,7 @@ class TestRows:
     ) -> None:
         exports.has("SUCCEEDED")
         monkeypatch.setattr(reports, "TemporaryFile", partial(open, "/dev/full", "wb", buffering=0))
-        with pytest.raises(DoceboError, match="The temporary file cannot be written: No space left") as raised:
+        with pytest.raises(DoceboError, match="No temporary file: No space left") as raised:
             report().export()
         assert raised.value.failure_type.value == "transient_error"
         assert clock.slept == 2
