@@ -97,14 +97,14 @@ class TestRenewal:
 
 
 def authenticator(
-    grant_type: str = "client_credentials", calls_per_hour: int = 0, **extra: str
+    grant_type: str = "client_credentials", calls_per_hour: int = 0, platform: str = PLATFORM, **extra: str
 ) -> SharedTokenAuthenticator:
     """The component, as the manifest describes a grant."""
     config = {**ConfigBuilder().build(), "num_workers": 2, "id": uuid4().hex, "calls_per_hour": calls_per_hour}
     grant = DeclarativeOauth2Authenticator(
         config=config,
         parameters={},
-        token_refresh_endpoint=f"{PLATFORM}/oauth2/token",
+        token_refresh_endpoint=f"{platform}/oauth2/token",
         client_id="the-client",
         client_secret="the-client-secret",
         grant_type=grant_type,
@@ -148,7 +148,10 @@ class TestRequest:
         }
         assert sent.headers["Accept"] == "application/json"
 
-    @pytest.mark.parametrize(("expires_in", "used"), [(100, 95), ("100", 95), (None, 3420), (0, 3420)])
+    @pytest.mark.parametrize(
+        ("expires_in", "used"),
+        [(100, 95), ("100", 95), (1, 0.95), (0.9, 3420), (None, 3420), (0, 3420), ("soon", 3420), ([1], 3420)],
+    )
     def test_expires_in(self, docebo: Platform, clock: Time, expires_in: Any, used: float) -> None:
         docebo.issues(token_response("one", expires_in))
         assert authenticator().current_token() == ("Bearer one", clock.monotonic() + used)
@@ -156,6 +159,11 @@ class TestRequest:
     def test_without_expires_in(self, docebo: Platform, clock: Time) -> None:
         docebo.issues(Response({"access_token": "one"}))
         assert authenticator().current_token() == ("Bearer one", clock.monotonic() + 3420)
+
+    def test_counts_under_no_stream(self, docebo: Platform) -> None:
+        signing = authenticator()
+        assert signing.token
+        assert signing._client.requests_sent == {"": 1}
 
     def test_is_one_for_the_sync(self, docebo: Platform) -> None:
         first = authenticator()
@@ -219,6 +227,13 @@ class TestFaults:
             f"Signing in to Docebo failed. acme.docebosaas.com returned status {status} and no token: base_url seems "
             "not to be the address of a Docebo platform. Copy it from the browser's address bar. Tried 9 times."
         )
+
+    def test_a_path_that_may_be_no_subfolder(self, docebo: Platform, mocker: requests_mock.Mocker) -> None:
+        mocker.post(f"{PLATFORM}/learn/oauth2/token", status_code=404)
+        signing = authenticator(platform=f"{PLATFORM}/learn")
+        with pytest.raises(DoceboError) as raised:
+            signing.get_auth_header()
+        assert ": Leave /learn out of base_url, unless it is the subfolder of your platform. Tried" in str(raised.value)
 
     def test_a_host_that_was_docebo_before(self, docebo: Platform) -> None:
         failure_type, text = message(docebo, "password", Response("<html>", 403), accepted=True)
