@@ -32,7 +32,6 @@ class StreamProgress:
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
         self.error: DoceboError | None = None  # why the stream has failed
-        self._raised = False
         self.succeeded = False  # a request for records was served
         self._stream = stream
         self._lock = Lock()
@@ -43,16 +42,12 @@ class StreamProgress:
         self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the shape of a value
         self._warned = 0  # of the differences
 
-    def fail(self, error: DoceboError, once: bool = False) -> bool:
-        """
-        Marks the stream as failed, so that it sends no further requests. Whether the caller must raise the error: with
-        `once` (for the parents of one stream, which fails with the first of them) only if none before it did.
-        """
+    def fail(self, error: DoceboError) -> bool:
+        """Marks the stream as failed, so that it sends no further requests. Whether this is its first error."""
         with self._lock:
-            self.error = self.error or error
-            is_needed, self._raised = not (once and self._raised), self._raised or once
+            is_first, self.error = self.error is None, self.error or error
             self.warn()
-            return is_needed
+            return is_first
 
     def differs(self, field: str, expected: str, shape: str) -> None:
         """A value does not fit the schema. The user is warned when the stream ends, of all its fields at once."""

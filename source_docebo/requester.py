@@ -65,12 +65,10 @@ class DoceboRequester(HttpRequester):
     ) -> Page | None:
         """
         A page; without records where there is nothing to read (a course without sessions, a parent that cannot be
-        read). None if the stream has failed. Raises DoceboError if it fails now.
+        read). Raises DoceboError if the stream fails now; None for its other parents, once it has failed.
         """
-        once = bool(stream_slice.partition) and not self.for_children
-        if stream_slice.partition and (failure := self.progress.error):
-            if self.progress.fail(failure, once):
-                raise failure
+        has_parent = bool(stream_slice.partition)
+        if has_parent and self.progress.error:
             return None
         params = {**(request_params or {})}
         numbered: PageToken | None = params.pop("page", None)
@@ -90,7 +88,8 @@ class DoceboRequester(HttpRequester):
             request = PageRequest(self, url, token, stream_slice, log_formatter=log_formatter, max_tries=tries)
             page = self._page(request, following, params.get("page_size"))
         except DoceboError as error:
-            if self.progress.fail(error, once):
+            is_first = self.progress.fail(error)
+            if is_first or not has_parent:  # several streams may read a list, and each of them must fail
                 raise
             return None
         finally:

@@ -538,7 +538,7 @@ class TestParents:
 
     def test_a_stream_that_has_failed_sends_nothing_for_its_parents(self, docebo: Platform, build: Build) -> None:
         made = requester(build("group_members"))
-        made.progress.fail(DoceboError("The first."), once=True)
+        made.progress.fail(DoceboError("The first."))
         assert send(made, PageToken(), partition(group_uuid="a")) is None
         assert docebo.paths_requested == []
 
@@ -550,7 +550,7 @@ class TestParents:
         assert made.progress.error
 
         def fails_meanwhile(*_: Any) -> Page:
-            made.progress.fail(DoceboError("The first."), once=True)
+            made.progress.fail(DoceboError("The first."))
             raise DoceboError("The second.")
 
         made.progress.error = None
