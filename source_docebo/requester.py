@@ -156,7 +156,6 @@ class AuthorizedRequest:
     log_formatter: LogFormatter | None = field(default=None, kw_only=True)
     max_tries: int = field(default=MAX_TRIES, kw_only=True)
     problem: str = field(default="", kw_only=True)  # of the response before
-    _access_token: str = field(default="", kw_only=True)
     _rejections: int = field(default=0, kw_only=True)  # of access tokens
 
     def send(self, is_file: bool = False) -> Any:
@@ -170,8 +169,8 @@ class AuthorizedRequest:
 
     def _prepare(self) -> tuple[requests.Request, float]:
         authenticator = self.requester.authenticator
-        self._access_token, expires_at = authenticator.current_token()
-        headers = {**HEADERS, authenticator.auth_header: self._access_token}
+        access_token, expires_at = authenticator.current_token()
+        headers = {**HEADERS, authenticator.auth_header: access_token}
         return requests.Request("GET", self.url, headers=headers), expires_at
 
     def _read(self, response: requests.Response) -> Any:
@@ -200,7 +199,8 @@ class AuthorizedRequest:
             if self._rejections == MAX_REJECTIONS:
                 raise DoceboError(self._describe(message), resolution.failure_type)
             self._rejections += 1
-            requester.authenticator.shared_token.reject(self._access_token)
+            rejected = response.request.headers[requester.authenticator.auth_header]
+            requester.authenticator.shared_token.reject(rejected)
             raise RetryError
         raise RequestError(self._describe(message), resolution.failure_type, status)
 
