@@ -72,9 +72,10 @@ class ReportExport:
             reader = csv.reader(TextIOWrapper(packed, "utf-8-sig", newline=""), strict=True)
             try:
                 yield (titles := next(reader))
-                for count, row in enumerate(filter(None, reader), start=1):  # a blank line holds nothing
+                for row in filter(None, reader):  # a blank line holds nothing
                     if len(row) != len(titles):
                         raise csv.Error(f"{len(row)} values under {len(titles)} titles")
+                    count += 1
                     yield row
             except (csv.Error, UnicodeDecodeError, StopIteration) as error:
                 problem = f"{self._subject} is not the CSV expected, in line {reader.line_num}"
