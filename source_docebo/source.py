@@ -138,8 +138,10 @@ class SourceDocebo(YamlDeclarativeSource):
 
     @staticmethod
     def read_config(config_path: str) -> dict[str, Any]:
-        """The configuration in a file. Raises DoceboError (config_error) that names the file."""
-        config: dict[str, Any] = read_file("config", config_path)
+        """The configuration in a file, which may begin with a byte order mark. Raises ValueError if there is none."""
+        config = json.loads(Path(config_path).read_bytes())
+        if not isinstance(config, dict) or not config:
+            raise ValueError("it is no JSON object with the fields of the specification.")
         return config
 
     def _begin(self, config: Mapping[str, Any], catalog: Any = None, state: Any = None, **command: Any) -> None:
@@ -168,11 +170,6 @@ class SourceDocebo(YamlDeclarativeSource):
 def read_file(name: str, path: str) -> Any:
     """The config, catalog or state in a file. Raises DoceboError (config_error) that names the file."""
     try:
-        if name == "config":
-            config = json.loads(Path(path).read_bytes())  # unlike the CDK, accepts a byte order mark
-            if isinstance(config, dict) and config:
-                return config
-            raise ValueError("it is no JSON object with the fields of the specification.")
         text = Path(path).read_bytes()
         if name == "catalog" and b'"json_schema"' in text and b'"destination_sync_mode"' not in text:
             raise ValueError("it is what discover prints, without sync modes. Use what `source-docebo catalog` prints.")
