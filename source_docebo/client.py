@@ -90,12 +90,11 @@ class Client:
 
     def common(self, name: str | tuple[str, ...], create: Callable[[], _Result]) -> _Result:
         """What the components of this sync have in common under a name, created on first use."""
-        if name not in self._common:  # without the lock, for which all threads would wait
-            with self._lock:
-                if name not in self._common:
-                    self._common[name] = create()
-        found: _Result = self._common[name]
-        return found
+        with self._lock:
+            if name not in self._common:
+                self._common[name] = create()
+            found: _Result = self._common[name]
+            return found
 
     def warn_once(self, key: tuple[str, ...], message: str) -> None:
         """Logs a warning, unless one with this key was logged in this sync."""
