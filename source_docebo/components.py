@@ -60,11 +60,7 @@ class PageNumber(PaginationStrategy):
         return PageToken() if self.inject_on_first_request else None
 
     def next_page_token(  # type: ignore[override]
-        self,
-        response: Page,
-        last_page_token_value: PageToken | None,
-        stream_slice: StreamSlice,
-        **_: Any,
+        self, response: Page, stream_slice: StreamSlice, **_: Any
     ) -> PageToken | None:
         """The token of the next page; None after the last. Raises DoceboError if the stream must fail at its end."""
         if response.following is None:

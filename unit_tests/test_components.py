@@ -51,13 +51,13 @@ class TestPageNumber:
     def test_follows_the_page(self, config: Mapping[str, Any], progress: StreamProgress) -> None:
         strategy = PageNumber(config=config, name="members")
         following = PageToken(2)
-        assert strategy.next_page_token(Page([], following=following), PageToken(1), partition(1)) is following
+        assert strategy.next_page_token(Page([], following=following), partition(1)) is following
         assert progress._read == set()
 
     def test_at_the_end_the_parents_are_read(self, config: Mapping[str, Any], progress: StreamProgress) -> None:
         strategy = PageNumber(config=config, name="members")
         for keys in ((1,), (2, 3, 4), ()):
-            assert strategy.next_page_token(Page([]), None, partition(*keys)) is None
+            assert strategy.next_page_token(Page([]), partition(*keys)) is None
         assert progress._read == {"1", "2", "3", "4"}
 
 
