@@ -40,7 +40,7 @@ class StreamProgress:
         self._all_found = False
         self.unreadable: dict[str, RequestError] = {}  # parents, by the request
         self._differences: dict[str, tuple[str, str]] = {}  # by the field, what was expected, and the shape of a value
-        self._warned = 0  # of the differences
+        self._warned: set[str] = set()  # fields of the differences
 
     def fail(self, error: DoceboError) -> bool:
         """Marks the stream as failed, so that it sends no further requests. Whether this is its first error."""
@@ -56,8 +56,9 @@ class StreamProgress:
     def warn(self) -> None:
         """The warnings about values that differ from the schema, each field once."""
         fields: dict[tuple[str, str], list[str]] = {}
-        for field, (expected, shape) in [*self._differences.items()][self._warned :]:
-            self._warned += 1
+        new = {field: each for field, each in [*self._differences.items()] if field not in self._warned}
+        self._warned.update(new)
+        for field, (expected, shape) in new.items():
             fields.setdefault((expected, "" if expected == UNDECLARED else shape), []).append(field)
         if undeclared := fields.pop((UNDECLARED, ""), []):
             self._client.warn(
