@@ -32,9 +32,9 @@ class PageToken:
     number: int = 1
     page_count: int = 0  # as announced last; 0: not at all
     total_count: int = 0  # likewise
-    lowest_total: float = math.inf  # that was announced
+    lowest_total: float = math.inf  # that was announced, and as many more as repeated pages have explained
     body_size: int = 0  # bytes of the largest page so far
-    highest: int = 0  # number of the last page that was read
+    highest: int = 0  # the greatest number of a page that was read: reading may have gone back since
     keys: set[int] = field(default_factory=set, compare=False)  # of all records so far
     moved: bool = False  # a key came twice
     again: bool = False  # the list is read once more
@@ -49,16 +49,19 @@ class PageToken:
         Why this is not the page that was requested: it brings no new key, although more was announced. If less than a
         page of that is missing, rows may be counted but not shown: the same response is believed the second time.
         """
-        pages, total = page.page_count or self.page_count, page.total_count or self.total_count
-        if page.records and (self.number <= self.highest or not page.keys <= self.keys or total > self.lowest_total):
+        pages, total = self._announced(page)
+        is_new, is_read_again = not page.keys <= self.keys, self.number <= self.highest
+        has_grown = total > self.lowest_total  # the rows that were added have moved these down
+        if page.records and (is_new or is_read_again or has_grown):
             return None
-        missing_pages = float(pages - self.number + 1 if pages > 1 else 0)
         if total:
             missing_pages = (total - len(self.keys)) * max(self.highest, 1) / max(len(self.keys), 1)
-        elif page.records and not pages:
-            missing_pages = math.inf
-        is_announced = missing_pages > 0 and (self.number <= pages or not pages)
-        if missing_pages < 1 and (is_second or not (page.records or is_announced)):
+        elif pages:
+            missing_pages = pages - self.number + 1 if pages > 1 else 0
+        else:
+            missing_pages = math.inf if page.records else 0
+        is_end = not page.records and (missing_pages <= 0 or 0 < pages < self.number)
+        if missing_pages < 1 and (is_second or is_end):
             return None
         if total and self.moved and not self.again:
             return None  # what is missing has moved to pages that were read: they are read once more
@@ -74,7 +77,7 @@ class PageToken:
         is_first_time, known = self.number > self.highest, len(self.keys)
         self.keys.update(page.keys)
         added = len(self.keys) - known
-        pages, total = page.page_count or self.page_count, page.total_count or self.total_count
+        pages, total = self._announced(page)
         # A page that brings no new key shows that so many rows were put before it.
         repeated = len(page.keys) if is_first_time and not added else 0
         following = replace(
@@ -106,7 +109,11 @@ class PageToken:
 
     def missing(self, page: "Page") -> int:
         """How many records of `total_count` have not come, after the last page."""
-        return max(0, (page.total_count or self.total_count) - len(self.keys))
+        return max(0, self._announced(page)[1] - len(self.keys))
+
+    def _announced(self, page: "Page") -> tuple[int, int]:
+        """How many pages and records the list has, by this page or else by those before it."""
+        return page.page_count or self.page_count, page.total_count or self.total_count
 
     def next_batch(self, *halves: tuple[Any, ...]) -> "PageToken | None":
         """The first page of the next batch: the first of these halves, or the next one that waits."""
