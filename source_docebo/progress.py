@@ -84,41 +84,42 @@ class StreamProgress:
         with self._lock:
             self.unreadable[request] = error
             if len(self.unreadable) >= MAX_UNREADABLE_FIRST and not self.succeeded:
-                self._raise()
+                self._raise_unless_accepted()
 
     def parents_read(self, keys: Iterable[Any]) -> None:
         """All records of these parents were read, or never will be. Raises DoceboError after the last, as above."""
         with self._lock:
             self._read.update(map(str, keys))
-            self._finish()
+            self._raise_at_end()
 
     def all_parents_found(self) -> None:
         """There are no more parents. Raises DoceboError as above, if all were read before."""
         with self._lock:
             self._all_found = True
-            self._finish()
+            self._raise_at_end()
 
-    def _finish(self) -> None:
+    def _raise_at_end(self) -> None:
         if self._all_found and len(self._read) == len(self._found):
             self.warn()
             if self.unreadable:
-                self._raise()
+                self._raise_unless_accepted()
 
-    def _raise(self) -> None:
+    def _raise_unless_accepted(self) -> None:
         gone = [request for request, error in self.unreadable.items() if error.status_code == 404]
         others = [request for request in self.unreadable if request not in gone]
-        is_accepted = self.succeeded and len(others) <= self._client.max_unreadable_parents
-        if (others and not is_accepted) or not self.succeeded or len(gone) * 2 > len(self._found):
-            unread = others or gone
-            error, more = self.unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
-            problem = str(error).removeprefix(f"Stream {self._stream}: ")
-            helps = others and self.succeeded
-            advice = "To accept that so many are missing, raise max_unreadable_parents." if helps else ""
-            raise UnreadableParentsError(
-                f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read: "
-                f"{', '.join(unread[:MAX_NAMED])}{more}. {problem} {advice}".rstrip(),
-                error.failure_type,
-            )
+        are_most_gone = len(gone) * 2 > len(self._found)
+        if self.succeeded and not are_most_gone and len(others) <= self._client.max_unreadable_parents:
+            return
+        unread = others or gone
+        error, more = self.unreadable[unread[0]], ", .." if len(unread) > MAX_NAMED else ""
+        problem = str(error).removeprefix(f"Stream {self._stream}: ")
+        helps = others and self.succeeded
+        advice = "To accept that so many are missing, raise max_unreadable_parents." if helps else ""
+        raise UnreadableParentsError(
+            f"Stream {self._stream}: {len(unread)} of {len(self._found)} parents could not be read: "
+            f"{', '.join(unread[:MAX_NAMED])}{more}. {problem} {advice}".rstrip(),
+            error.failure_type,
+        )
 
 
 def parent_keys(stream_slice: StreamSlice) -> list[Any]:
