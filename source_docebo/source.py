@@ -181,7 +181,10 @@ def read_file(name: str, path: str) -> Any:
 
 
 def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> None:
-    """Raises a config_error that names the field. The CDK's own shows values, secrets among them, and no name."""
+    """
+    Raises a config_error that names the field: the CDK's own shows values, secrets among them, and no name. Warns of
+    fields that do not exist.
+    """
     fields, credentials = specification["properties"], config.get("credentials")
     variants = {variant["properties"]["auth_type"]["const"]: variant for variant in fields["credentials"]["oneOf"]}
     auth_type = credentials.get("auth_type") if isinstance(credentials, Mapping) else None
@@ -189,20 +192,18 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     chosen = variants.get(str(auth_type), unknown)
     properties = {**fields, "credentials": chosen}
     fitting = Draft7Validator({**specification, "properties": properties}, format_checker=_FORMATS)
-    error = next(fitting.iter_errors(config), None)
-    if error is None:
-        names = [report["name"] for report in config.get("reports", ())]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
-        known = [name for each in (fields, *(variant["properties"] for variant in variants.values())) for name in each]
-        for name in (*config, *config["credentials"]):
-            if name not in known and not name.startswith("__"):  # the CDK's own begin with two underscores
-                (nearest,) = difflib.get_close_matches(name, known, 1, cutoff=0)
-                logger.warning("Configuration: there is no field %s, so it has no effect. Is it %s?", name, nearest)
-        return
-    rule, limit, path = error.validator, error.validator_value, [str(part) for part in error.absolute_path]
-    problem = f"is not valid ({rule}: {error.schema.get('pattern_descriptor', limit)})"
-    if rule == "required":
-        path.append(next(name for name in limit if name not in error.instance))
-        problem = "is missing"
-    raise config_error(f"Configuration: the field {'.'.join(path)} {problem}.")
+    for error in fitting.iter_errors(config):
+        rule, limit, path = error.validator, error.validator_value, [str(part) for part in error.absolute_path]
+        problem = f"is not valid ({rule}: {error.schema.get('pattern_descriptor', limit)})"
+        if rule == "required":
+            path.append(next(name for name in limit if name not in error.instance))
+            problem = "is missing"
+        raise config_error(f"Configuration: the field {'.'.join(path)} {problem}.")
+    names = [report["name"] for report in config.get("reports", ())]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
+    known = [name for each in (fields, *(variant["properties"] for variant in variants.values())) for name in each]
+    for name in (*config, *config["credentials"]):
+        if name not in known and not name.startswith("__"):  # the CDK's own begin with two underscores
+            (nearest,) = difflib.get_close_matches(name, known, 1, cutoff=0)
+            logger.warning("Configuration: there is no field %s, so it has no effect. Is it %s?", name, nearest)
