@@ -1,7 +1,6 @@
 """The command `catalog`: a configured catalog for `read`, with the sync mode that docs/docebo.md recommends."""
 
 import argparse
-import logging
 import sys
 
 import orjson
@@ -14,10 +13,8 @@ from airbyte_cdk.models import (
     SyncMode,
 )
 
-from source_docebo.errors import config_error
+from source_docebo.errors import config_error, logger
 from source_docebo.source import SourceDocebo
-
-logger = logging.getLogger("airbyte")
 
 
 def main(source: SourceDocebo, arguments: argparse.Namespace) -> int:
