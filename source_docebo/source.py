@@ -124,7 +124,7 @@ class SourceDocebo(YamlDeclarativeSource):
         )
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Signs in and reads a course, within about `CHECK_SECONDS`."""
+        """Signs in and reads a page of courses, within about `CHECK_SECONDS`."""
         self._begin(config, seconds=CHECK_SECONDS)
         status = super().check(logger, self._config)
         if status.message:
