@@ -20,7 +20,7 @@ from source_docebo.client import HEADERS, Client, RetryError
 from source_docebo.errors import DoceboError, RequestError, config_error, mask
 from source_docebo.responses import host, json_object
 
-DEFAULT_LIFETIME_SECONDS = 3600.0  # of a token whose expires_in makes no sense
+DEFAULT_LIFETIME_SECONDS = 3600.0  # of a token without a valid expires_in
 LIFETIME_USED = 0.95  # renewing a little early is cheaper than the rejected requests of all workers
 _OAUTH_ERROR = re.compile("[a-z]+(_[a-z]+)+")  # as RFC 6749 spells them, and no proxy does
 

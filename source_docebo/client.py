@@ -32,13 +32,13 @@ HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": f"source-docebo {default_user_agent()}",
 }
-COMMAND = "__command"  # the field of the configuration in which the source tells about the running command
+COMMAND = "__command"  # the field of the configuration in which the source describes the running command
 
 _Result = TypeVar("_Result")
 
 
 class RetryError(Exception):
-    """A response is not what was requested, but may be so later; without a message, at once: the token has expired."""
+    """A response is not what was requested: try again. Without a message, at once, since the token has expired."""
 
 
 class Client:
@@ -107,8 +107,8 @@ class Client:
 
     def page(self, url: str, fetch: Callable[[], Any], share: bool = False, again: bool = False) -> "Future[Any]":
         """
-        The page that was prefetched, or else what `fetch` returns. A shared one is kept until the sync ends, for all
-        that ask for it, unless they ask `again`.
+        The page that was prefetched, or else what `fetch` returns. A shared page is kept until the sync ends, for all
+        streams that need it; `again` requests it once more.
         """
         with self._lock:
             future = self._prefetched.pop(url, None) or (None if again else self._shared.get(url))
@@ -126,7 +126,7 @@ class Client:
                     self._prefetched[url] = self._executor.submit(fetch, url)
 
     def keep(self, url: str, page: Any) -> None:
-        """Has a page ready that comes once more, after those in front of it."""
+        """Stores a page that will be read once more, after the pages before it were read again."""
         with self._lock:
             self._prefetched[url] = Future()
             self._prefetched[url].set_result(page)
@@ -153,7 +153,7 @@ class Client:
         else they raise; `describe` says which request the message is about, `stream` for which one it counts.
 
         `prepare` also returns until when, by the monotonic clock, its request may be sent: a token expires. `problem`
-        is that of a response which came before: it counts as the first try. The body of a file is left to `read`.
+        is what was wrong with an earlier response, which counts as the first try. With `is_file`, the body is streamed.
         """
         tries, retry_after, failure_type = 0, 0.0, FailureType.transient_error
         while True:

@@ -41,8 +41,8 @@ class PageExtractor(RecordExtractor):
 @dataclass
 class PageNumber(PaginationStrategy):
     """
-    Goes on until a list has ended by its own word. PageIncrement ends on a short page, CursorPagination trusts
-    `has_more_data` for ever.
+    Requests pages until the list itself says that it has ended. PageIncrement ends on a short page, CursorPagination
+    trusts `has_more_data` forever.
     """
 
     config: Config
@@ -79,7 +79,7 @@ class PageNumber(PaginationStrategy):
 class UniqueParentRouter(SubstreamPartitionRouter):
     """
     A partition for each parent, once. The built-in router repeats a parent that its list holds twice, as it does when
-    rows move while pages are read; and its children go on when the list of parents has failed.
+    rows move while pages are read; and its children are still read when the list of parents has failed.
     """
 
     def stream_slices(self) -> Iterable[StreamSlice]:
@@ -89,7 +89,7 @@ class UniqueParentRouter(SubstreamPartitionRouter):
         seen = set()
         try:
             for stream_slice in super().stream_slices():
-                # All but the parent's own partition, of which a list has none.
+                # Without the partition of the parent itself: for sessions, that is their course.
                 key = {name: value for name, value in stream_slice.partition.items() if name != "parent_slice"}
                 if str(key) not in seen:
                     seen.add(str(key))
@@ -203,7 +203,7 @@ class BoundedState(StateMigration):
         """
         now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         client = Client.of(self.config)
-        if self.name not in client.incremental_streams:  # the CDK would lose what came before the state
+        if self.name not in client.incremental_streams:  # the CDK would skip all rows before the state
             if stream_state and client.selected_streams is None:
                 client.warn(
                     f"Stream {self.name}: this command does not tell the sync mode, so the state is ignored and "

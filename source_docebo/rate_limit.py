@@ -61,8 +61,8 @@ class RateLimitGate:
 
     def send(self, send: Callable[[], requests.Response], shows_end: bool = True) -> requests.Response:
         """
-        What `send` returns, unless that is a 429. `shows_end`: if it is served, so are others (of a token, that is not
-        certain). Raises DoceboError after three hours of nothing but 429.
+        What `send` returns, unless that is a 429. `shows_end`: once this request is served, all others are sent (a
+        token that is served says nothing about them). Raises DoceboError after three hours of nothing but 429.
         """
         while True:
             is_limited = self._limited_since is not None
@@ -77,7 +77,8 @@ class RateLimitGate:
                         self._limited_since = None
                     return response
                 self._close(response, is_limited)
-            self._never.wait(0.01)  # a lock is not fair, and it may be this request alone that is limited
+            # Another thread takes the turn: a lock is not fair, and this request alone may be rate limited.
+            self._never.wait(0.01)
 
     def _close(self, response: requests.Response, is_repeated: bool) -> None:
         now = time.monotonic()
@@ -104,5 +105,5 @@ def _time_in(seconds: float) -> str:
 
 
 def backoff_seconds(failures: int) -> float:
-    """1, 2, 4, .. 110 seconds after as many failures, and up to a fifth more at random."""
+    """1, 2, 4, .. 64, 110 seconds after 0, 1, 2, .. 6, 7 failures, and up to a fifth more at random."""
     return min(MAX_BACKOFF_SECONDS, 2.0 ** min(failures, 7)) * random.uniform(1, 1.2)

@@ -39,8 +39,8 @@ class RecordNormalizer:
     """
     One schema, compiled so that it is quick to apply to many records.
 
-    A value of another type than declared is converted where its meaning is certain; elsewhere it stays as it came and
-    is reported, because losing it would be worse. Schema keywords of our own: `x-aliases` lists other names of a field;
+    A value of another type than declared is converted if its meaning is certain. Any other stays unchanged and is
+    reported, because losing it would be worse. Schema keywords of our own: `x-aliases` lists other names of a field;
     `x-declared-fields-only` discards all other fields; `x-additional-fields` converts each `field_<id>` to text.
     """
 

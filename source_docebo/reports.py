@@ -22,7 +22,7 @@ from source_docebo.records import UNDECLARED
 from source_docebo.requester import AuthorizedRequest, DoceboRequester
 from source_docebo.responses import json_object
 
-MAX_ROWS = 2_000_000  # of a CSV: Docebo leaves out the rest without a word
+MAX_ROWS = 2_000_000  # of a CSV: Docebo silently leaves out the rest
 MAX_EXPORT_SECONDS = 2 * 3600.0  # as long as Docebo itself leaves an export in the queue
 MAX_PAUSE_SECONDS = 60.0  # between two polls
 ADVICE = "Filter the report in Docebo, or select fewer columns."

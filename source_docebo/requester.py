@@ -124,7 +124,7 @@ class DoceboRequester(HttpRequester):
         return page
 
     def _received(self, request: "PageRequest", following: list[str]) -> Page:
-        """The page as this stream needs it, held against those before it. Raises RequestError if it cannot be read."""
+        """The page as this stream needs it, compared with those before. Raises RequestError if it cannot be read."""
         url, token, in_turn = request.url, request.token, replace(request, in_turn=True)
         again = token.again or token.number < token.highest
         future = self.client.page(url, in_turn.send, self.shared, again)
@@ -155,11 +155,14 @@ class AuthorizedRequest:
     url: str
     log_formatter: LogFormatter | None = field(default=None, kw_only=True)
     max_tries: int = field(default=MAX_TRIES, kw_only=True)
-    problem: str = field(default="", kw_only=True)  # of the response before
+    problem: str = field(default="", kw_only=True)  # with an earlier response to this request
     _rejections: int = field(default=0, kw_only=True)  # of access tokens
 
     def send(self, is_file: bool = False) -> Any:
-        """What is read from the response. Raises RequestError if there is none, DoceboError if no other has one."""
+        """
+        What `_parse` makes of the response. Raises RequestError if this request fails for good, DoceboError if all
+        other requests would fail, too.
+        """
         own, requester = (self._prepare, self._read, self._describe), self.requester
         return requester.client.request(requester.name, *own, self.max_tries, self.problem, is_file)
 
@@ -213,7 +216,7 @@ class AuthorizedRequest:
 
 @dataclass
 class PageRequest(AuthorizedRequest):
-    """The request for a page. In its turn, the page is held against those before it."""
+    """The request for a page. In its turn, the page is compared with those before it."""
 
     token: PageToken
     stream_slice: StreamSlice

@@ -24,8 +24,8 @@ class PageToken:
     """
     The number of a page to request, and what the pages before it said about their list.
 
-    Rows move while pages are read. Where a list has become shorter since the page before, those behind have moved up:
-    reading goes back as many pages as the difference fills. Where a key came twice and others are missing at the end,
+    Rows move while pages are read. If a list has become shorter since the page before, the rows after it have moved up:
+    reading goes back as many pages as the difference fills. If a key occurred twice and others are missing at the end,
     the list is read once more.
     """
 
@@ -36,7 +36,7 @@ class PageToken:
     body_size: int = 0  # bytes of the largest page so far
     highest: int = 0  # the greatest number of a page that was read: reading may have gone back since
     keys: set[int] = field(default_factory=set, compare=False)  # of all records so far
-    moved: bool = False  # a key came twice
+    moved: bool = False  # a key occurred twice
     again: bool = False  # the list is read once more
     batches: tuple[tuple[Any, ...], ...] = ()  # of parents: the one that is read, and those after it
 
@@ -47,7 +47,7 @@ class PageToken:
     def problem(self, page: "Page", is_second: bool) -> str | None:
         """
         Why this is not the page that was requested: it brings no new key, although more was announced. If less than a
-        page of that is missing, rows may be counted but not shown: the same response is believed the second time.
+        page of that is missing, rows may be counted but not shown: the same response is accepted the second time.
         """
         pages, total = self._announced(page)
         is_new, is_read_again = not page.keys <= self.keys, self.number <= self.highest
@@ -71,8 +71,8 @@ class PageToken:
 
     def next(self, page: "Page", page_size: int | None) -> "PageToken | None":
         """
-        The token of the next page; None after the last. The list goes on while anything that it says about itself says
-        that there is more; with nothing said, after a full page.
+        The token of the next page; None after the last. The list continues while any of its counts or `has_more_data`
+        says that there is more; if it has none of them, after a full page.
         """
         is_first_time, known = self.number > self.highest, len(self.keys)
         self.keys.update(page.keys)
@@ -99,10 +99,10 @@ class PageToken:
         is_behind = self.number * (page_size or math.inf) < total  # keys of deleted rows were counted, too
         is_silent = page.has_more is None and not pages and not total
         says_more = page.has_more or self.number < pages or is_missing or is_behind
-        is_end = repeated and total <= self.lowest_total  # `problem` has believed this page
+        is_end = repeated and total <= self.lowest_total  # `problem` has accepted this page
         goes_on = page.records and not is_end and (says_more or (is_silent and len(page.records) == page_size))
         if is_end or not (added or is_first_time or self.again):
-            page.records = []  # they have come before
+            page.records = []  # they were read before
         if goes_on and (is_missing or not self.again):
             return following
         return replace(following, number=1, again=True) if is_missing and following.moved and not self.again else None
@@ -163,7 +163,7 @@ class Page:
 
 
 def decode_json(body: bytes) -> Any:
-    """The content of a body; U+FFFD takes the place of what is no character. Raises ValueError if it is not JSON."""
+    """The content of a body; U+FFFD replaces what is not a character. Raises ValueError if it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

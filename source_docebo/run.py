@@ -113,7 +113,7 @@ def parse(args: list[str]) -> argparse.Namespace:
 
 def execute(args: list[str]) -> int:
     """Runs one command. Returns the exit code."""
-    # Collect garbage rarely, and never what lives as long as the process: that was a tenth of a read.
+    # Collect garbage rarely, and never what lives as long as the process: that took a tenth of a read's time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     parsed = parse(args)

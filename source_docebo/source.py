@@ -72,7 +72,7 @@ class SourceDocebo(YamlDeclarativeSource):
         super().__init__(path_to_yaml=str(MANIFEST), catalog=catalog, config=config, state=state)
         # One export at a time: the reports that wait for their turn must not hold the CDK's workers.
         self._source_config["stream_groups"] = {"reports": {"streams": self.dynamic_streams}}
-        # Of the CDK's 10,000 records each may hold a picture: that would be all memory that a pod has.
+        # The CDK's queue holds 10,000 records. With pictures in their descriptions, they would fill a pod's memory.
         self._concurrent_source._queue.maxsize = MAX_QUEUED_RECORDS
 
     def read(
