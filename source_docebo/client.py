@@ -152,8 +152,8 @@ class Client:
         while there is no response or `read` raises RetryError. Raises RequestError after the last try, and whatever
         else they raise; `describe` says which request the message is about, `stream` for which one it counts.
 
-        `prepare` also returns until when, by the monotonic clock, its request may be sent: a token expires. `problem`
-        is what was wrong with an earlier response, which counts as the first try. With `is_file`, the body is streamed.
+        `prepare` also returns when its request expires, by the monotonic clock: with its token. `problem` is what was
+        wrong with an earlier response, which counts as the first try. With `is_file`, the body is streamed.
         """
         tries, retry_after, failure_type = 0, 0.0, FailureType.transient_error
         while True:
@@ -165,10 +165,10 @@ class Client:
                 logger.info("%s Retrying in %.1f seconds.", problem, pause)
                 self.retries += 1
                 self.wait(pause, problem)
-            request, until = prepare()
+            request, expires_at = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
-                send = partial(self._send, stream, request, until, is_file)
+                send = partial(self._send, stream, request, expires_at, is_file)
                 response = self._gate.send(send, shows_end=bool(stream))
                 retry_after = retry_after_seconds(response)
                 result = read(response)
@@ -185,8 +185,8 @@ class Client:
                 if not self.accepted:
                     problem = f"{problem} Check base_url."
 
-    def _send(self, stream: str, request: requests.Request, until: float, is_file: bool) -> requests.Response:
-        if not self._budget.take(until):
+    def _send(self, stream: str, request: requests.Request, expires_at: float, is_file: bool) -> requests.Response:
+        if not self._budget.take(expires_at):
             raise RetryError
         with self._lock:
             self.requests_sent[stream] += 1

@@ -29,8 +29,8 @@ class HourlyBudget:
         self._lock = Lock()
         self._sent: deque[float] = deque(maxlen=requests_per_hour)  # when the last ones were sent
 
-    def take(self, until: float) -> bool:
-        """Waits until a request may be sent. False if that is after `until` by the monotonic clock: it is not sent."""
+    def take(self, expires_at: float) -> bool:
+        """Waits until a request may be sent. False if it has expired by then (monotonic clock): it is not sent."""
         with self._lock:  # while one waits, for the others too
             if self._sent and len(self._sent) == self._sent.maxlen:
                 pause = self._sent[0] + HOUR_SECONDS - time.monotonic()
@@ -40,9 +40,9 @@ class HourlyBudget:
                 if pause > 0:
                     self._wait(pause, used_up)
             now = time.monotonic()
-            if now < until:
+            if now < expires_at:
                 self._sent.append(now)
-            return now < until
+            return now < expires_at
 
 
 class RateLimitGate:
@@ -54,7 +54,6 @@ class RateLimitGate:
     def __init__(self, wait: Wait) -> None:
         self._wait = wait
         self._turn = Lock()
-        self._never = Event()
         self._limited_since: float | None = None
         self._resume_at = 0.0
         self._repeated = 0
@@ -78,7 +77,7 @@ class RateLimitGate:
                     return response
                 self._close(response, is_limited)
             # Another thread takes the turn: a lock is not fair, and this request alone may be rate limited.
-            self._never.wait(0.01)
+            Event().wait(0.01)
 
     def _close(self, response: requests.Response, is_repeated: bool) -> None:
         now = time.monotonic()

@@ -94,7 +94,7 @@ class DoceboRequester(HttpRequester):
             return None
         finally:
             if page is None or page.following is None or page.following.batches != token.batches:
-                ends = range(token.number + 1, token.number + 1 + self.client.workers)  # it may have become shorter
+                ends = range(token.number + 1, token.number + 1 + self.client.workers)  # prefetched before it ended
                 self.client.discard(_numbered(list_url, number) for number in ends)
         return page
 
@@ -102,7 +102,7 @@ class DoceboRequester(HttpRequester):
         """The page, and the token of the next one. Raises DoceboError if the stream fails."""
         token, parents = request.token, parent_keys(request.stream_slice)
         try:
-            page = self._received(request, following)
+            page = self._checked(request, following)
         except RequestError as error:
             if not parents:
                 raise
@@ -123,7 +123,7 @@ class DoceboRequester(HttpRequester):
                 self.client.warn_once((self.name, "missing"), f"Stream {self.name}: {problem} {advice}")
         return page
 
-    def _received(self, request: "PageRequest", following: list[str]) -> Page:
+    def _checked(self, request: "PageRequest", following: list[str]) -> Page:
         """The page as this stream needs it, compared with those before. Raises RequestError if it cannot be read."""
         url, token, in_turn = request.url, request.token, replace(request, in_turn=True)
         again = token.again or token.number < token.highest
