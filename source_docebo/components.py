@@ -156,16 +156,13 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
     definitions_stream: DefaultStream
     name: str = ""
 
-    def __post_init__(self) -> None:
-        self._client = Client.of(self.config)
-
     def get_json_schema(self) -> Mapping[str, Any]:
         """
         The schema. A read takes the additional fields from its catalog. Raises DoceboError if discover cannot read the
         definitions, unless the user has no right to (403) or the platform does not serve them (404).
         """
-        schema, streams = self.schema_loader.get_json_schema(), self._client.selected_streams
-        if streams is not None:
+        schema, client = self.schema_loader.get_json_schema(), Client.of(self.config)
+        if (streams := client.selected_streams) is not None:
             definitions = [{"id": name[6:]} for name in streams.get(self.name, ()) if name.startswith("field_")]
         else:
             partitions = self.definitions_stream.generate_partitions()
@@ -174,7 +171,7 @@ class AdditionalFieldsSchemaLoader(SchemaLoader):
             except RequestError as error:
                 if error.status_code not in (403, 404):
                     raise
-                self._client.warn(f"{error} Stream {self.name} is shown without its additional fields.")
+                client.warn(f"{error} Stream {self.name} is shown without its additional fields.")
                 definitions = []
         return {**schema, "properties": {**schema["properties"], **additional_field_properties(definitions)}}
 

@@ -128,8 +128,7 @@ def execute(args: list[str]) -> int:
         paths = {name: getattr(parsed, name, None) for name in ("config", "catalog", "state")}
         source = SourceDocebo(**{name: read_file(name, path) for name, path in paths.items() if path})
         if is_for_people:
-            code: int = importlib.import_module(f"source_docebo.{parsed.command}").main(source, parsed)
-            return code
+            return int(importlib.import_module(f"source_docebo.{parsed.command}").main(source, parsed))
         for line in AirbyteEntrypoint(source).run(parsed):
             sys.stdout.write(f"{line}\n")
     except Exception as error:
