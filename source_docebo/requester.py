@@ -30,7 +30,7 @@ LogFormatter = Callable[[requests.Response], Any]
 @dataclass(kw_only=True)
 class DoceboRequester(HttpRequester):
     """
-    Sends every request for records, and is the one place where a response is judged.
+    Sends the requests for the records of a stream. `AuthorizedRequest`, below, decides what each response means.
 
     The built-in HttpRequester accepts any body as a page, logs the bodies of errors, gives up after 31 seconds of 429,
     and lets each stream and each parent copy request the same pages again, one after the other.

@@ -1,4 +1,4 @@
-"""The `source-docebo` command: output, signals, arguments, end."""
+"""The `source-docebo` command: arguments, output, signals, exit codes."""
 
 import argparse
 import gc
