@@ -4,7 +4,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from threading import Event, Lock
 
@@ -64,18 +63,22 @@ class RateLimitGate:
         token that is served says nothing about them). Raises DoceboError after three hours of nothing but 429.
         """
         while True:
-            is_limited = self._limited_since is not None
-            with self._turn if is_limited else nullcontext():
-                if is_limited and self._limited_since is None:
-                    continue  # the request before this one was served
-                if is_limited:
-                    self._wait(max(0.0, self._resume_at - time.monotonic()), f"{LIMIT_USED_UP} (429).")
+            if self._limited_since is None:
                 response = send()
                 if response.status_code != 429:
-                    if is_limited and shows_end:
-                        self._limited_since = None
                     return response
-                self._close(response, is_limited)
+                self._close(response, is_repeated=False)
+            else:
+                with self._turn:
+                    if self._limited_since is None:
+                        continue  # the request before this one was served
+                    self._wait(max(0.0, self._resume_at - time.monotonic()), f"{LIMIT_USED_UP} (429).")
+                    response = send()
+                    if response.status_code != 429:
+                        if shows_end:
+                            self._limited_since = None
+                        return response
+                    self._close(response, is_repeated=True)
             # Another thread takes the turn: a lock is not fair, and this request alone may be rate limited.
             Event().wait(0.01)
 
