@@ -219,7 +219,7 @@ class TestOneLine:
         lines = output.stderr.splitlines()
         assert all("127.0.0.1:9 did not respond: the connection was refused. Check base_url." in line for line in lines)
         assert re.search(r"Retrying in 1\.\d seconds\.$", lines[0])
-        assert lines[-1].endswith("Try again later; if it goes on, ask Docebo's support.")
+        assert lines[-1].endswith("Try again later; if it persists, contact Docebo support.")
         assert time.monotonic() - started < 100
 
     def test_no_configuration(self, connector: Connector) -> None:

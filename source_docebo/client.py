@@ -26,7 +26,7 @@ from source_docebo.transport import (
 )
 
 MAX_TRIES = 9  # with the waits between them, four to five minutes
-TRY_LATER = "Try again later; if it goes on, ask Docebo's support."
+TRY_LATER = "Try again later; if it persists, contact Docebo support."
 HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",

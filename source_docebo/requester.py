@@ -118,7 +118,7 @@ class DoceboRequester(HttpRequester):
         if page.following is None:
             page.following = token.next_batch()
             if missing := token.missing(page):
-                problem = f"the list counts {missing} records more than it has shown ({request.label()})."
+                problem = f"the list announces {missing} more records than it returned ({request.label()})."
                 advice = "If rows have moved while it was read, they come with the next full sync."
                 self.client.warn_once((self.name, "missing"), f"Stream {self.name}: {problem} {advice}")
         return page

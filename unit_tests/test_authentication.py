@@ -255,7 +255,7 @@ class TestToken:
         assert failure_type.value == "transient_error"
         assert message == (
             "Signing in to Docebo failed. acme.docebosaas.com returned status 503 and no token. Tried 9 times. Try "
-            "again later; if it goes on, ask Docebo's support."
+            "again later; if it persists, contact Docebo support."
         )
         assert len(docebo.token_forms()) == 9
         assert clock.slept == 1 + 2 + 4 + 8 + 16 + 32 + 64 + 110

@@ -82,7 +82,7 @@ class TestTries:
         assert error(Client(config())) == ("transient_error", f"Users: Status 500. Tried 9 times. {TRY_LATER}")
         assert len(mocker.request_history) == MAX_TRIES == 9
         assert waits == [1, 2, 4, 8, 16, 32, 64, 110]
-        assert TRY_LATER == "Try again later; if it goes on, ask Docebo's support."
+        assert TRY_LATER == "Try again later; if it persists, contact Docebo support."
 
     def test_fewer_where_fewer_are_enough(self, mocker: requests_mock.Mocker, waits: list[float]) -> None:
         mocker.get(URL, status_code=500)

@@ -101,7 +101,7 @@ class TestLastingFaults:
         assert failure_type.value == "transient_error"
         assert message.startswith(f"Stream users: {problem}")
         assert message.endswith(
-            "(GET /manage/v1/user, page 1) Tried 9 times. Try again later; if it goes on, ask Docebo's support."
+            "(GET /manage/v1/user, page 1) Tried 9 times. Try again later; if it persists, contact Docebo support."
         )
         assert output.is_incomplete("users")
         assert len(docebo.requests_for(USERS)) == 9

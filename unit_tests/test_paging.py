@@ -117,7 +117,7 @@ class TestWrongPages:
         assert output.records("branches") == records(1, 2)
         assert output.is_complete("branches")
         assert output.warnings() == [
-            "Stream branches: the list counts 1 records more than it has shown (GET /manage/v1/orgchart, page 2). If "
+            "Stream branches: the list announces 1 more records than it returned (GET /manage/v1/orgchart, page 2). If "
             "rows have moved while it was read, they come with the next full sync."
         ]
         assert len(docebo.requests_for(BRANCHES)) == 3

@@ -206,9 +206,9 @@ class TestPages:
             assert len(read(each, 2)) == 2
         warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert [warning for warning in warnings if not warning.startswith("Configuration")] == [
-            f"Stream users: the list counts 1 records more than it has shown (GET /{USERS}, page 2). If rows have "
+            f"Stream users: the list announces 1 more records than it returned (GET /{USERS}, page 2). If rows have "
             "moved while it was read, they come with the next full sync.",
-            "Stream certifications: the list counts 1 records more than it has shown (GET /learn/v1/certification, "
+            "Stream certifications: the list announces 1 more records than it returned (GET /learn/v1/certification, "
             "page 2). If rows have moved while it was read, they come with the next full sync.",
         ]
 

@@ -115,7 +115,7 @@ class TestTime:
         platform.responds(COURSES, error_response(503))
         message = self.check()
         assert "Docebo is overloaded or restarting." in message
-        assert message.endswith(" Try again later; if it goes on, ask Docebo's support.")
+        assert message.endswith(" Try again later; if it persists, contact Docebo support.")
         assert 10 < clock.slept <= 20
 
     def test_a_check_of_a_platform_that_rate_limits(self, platform: Platform, clock: Time) -> None:
