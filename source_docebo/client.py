@@ -162,9 +162,8 @@ class Client:
                 if tries >= max_tries:
                     raise RequestError(f"{problem} Tried {tries} times. {TRY_LATER}", failure_type)
                 pause = max(retry_after, backoff_seconds(tries - 1))
-                logger.info("%s Retrying in %.1f seconds.", problem, pause)
+                self.wait(pause, problem, f"Retrying in {pause:.1f} seconds.")
                 self.retries += 1
-                self.wait(pause, problem)
             request, expires_at = prepare()
             retry_after, failure_type = 0.0, FailureType.transient_error
             try:
@@ -199,8 +198,10 @@ class Client:
         self.seconds_limited += seconds
         self.wait(seconds, problem)
 
-    def wait(self, seconds: float, problem: str) -> None:
-        """Waits. Raises DoceboError with the problem if the command has less time than that."""
+    def wait(self, seconds: float, problem: str, next_step: str = "") -> None:
+        """Logs the next step and waits. Raises DoceboError with the problem if the command has less time than that."""
         if time.monotonic() + seconds > self._deadline:
             raise transient_error(f"{problem} {TRY_LATER}")
+        if next_step:
+            logger.info("%s %s", problem, next_step)
         time.sleep(seconds)

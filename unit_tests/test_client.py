@@ -250,11 +250,15 @@ class TestSending:
 
 
 class TestDeadline:
-    def test_no_wait_goes_beyond_it(self, mocker: requests_mock.Mocker, clock: Time) -> None:
+    def test_no_wait_goes_beyond_it(
+        self, mocker: requests_mock.Mocker, clock: Time, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "airbyte.source_docebo")
         mocker.get(URL, status_code=500)
         client = Client(config(__command={"seconds": 15}))
         assert error(client) == ("transient_error", f"Users: Status 500. {TRY_LATER}")
         assert clock.slept == 1 + 2 + 4 + 8
+        assert len(caplog.records) == 4  # no retry is announced that does not come
 
     def test_a_rate_limit_says_so(self, mocker: requests_mock.Mocker) -> None:
         mocker.get(URL, status_code=429)
