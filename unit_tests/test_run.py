@@ -299,7 +299,7 @@ class TestCommandsForPeople:
         assert {each["stream"]["name"] for each in json.loads("".join(output))["streams"]} == {"users", "groups"}
         code, output, errors = execute("catalog", "--config", config, "--streams", "user")
         assert (code, output) == (1, [])
-        assert errors[-1].startswith("There is no stream user. There are: branch_members, ")
+        assert errors[-1].startswith("There is no stream user. There are: ")
 
 
 class TestHelp:
