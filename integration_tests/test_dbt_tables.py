@@ -353,6 +353,13 @@ def spoken(dialect: str) -> str:
     return "\n".join(made)
 
 
+def test_a_schema_without_tables_is_a_warning(built: Built) -> None:
+    name = "docebo_schema_holds_tables"
+    assert built.database.dbt("test", "--select", name) == {name: "pass"}
+    elsewhere = Database(built.database.target, built.database.directory, "nowhere", built.database.environment)
+    assert elsewhere.dbt("test", "--select", name) == {name: "warn"}
+
+
 def test_the_enrollments_may_come_from_the_stream_that_is_read_since_the_last_sync(built: Built) -> None:
     """Last, since it changes the models."""
     if built.database.target != "duckdb":
