@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -197,13 +198,17 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
         problem = f"is not valid ({rule}: {error.schema.get('pattern_descriptor', limit)})"
         if rule == "required":
             path.append(next(name for name in limit if name not in error.instance))
+            others = [name for name in error.instance if name not in error.schema["properties"]]
             problem = "is missing"
+            if misspelled := difflib.get_close_matches(path[-1], others, 1):
+                problem = f"is missing. Correct the name of {misspelled[0]}"
         raise config_error(f"Configuration: the field {'.'.join(path)} {problem}.")
-    names = [report["name"] for report in config.get("reports", ())]
+    reports = config.get("reports", ())
+    names = [report["name"] for report in reports]
     if twice := [name for name in names if names.count(name) > 1]:
         raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
-    known = [name for each in (fields, *(variant["properties"] for variant in variants.values())) for name in each]
-    for name in (*config, *config["credentials"]):
+    known = {*fields, *fields["reports"]["items"]["properties"]}.union(*(each["properties"] for each in variants.values()))
+    for name in chain(config, config["credentials"], *reports):
         if name not in known and not name.startswith("__"):  # the CDK's own begin with two underscores
-            (nearest,) = difflib.get_close_matches(name, known, 1, cutoff=0)
-            logger.warning("Configuration: there is no field %s, so it has no effect. Is it %s?", name, nearest)
+            nearest = "".join(f" Is it {each}?" for each in difflib.get_close_matches(name, known, 1))
+            logger.warning("Configuration: there is no field %s, so it has no effect.%s", name, nearest)

@@ -201,6 +201,11 @@ class TestFields:
         message = rejection(ConfigBuilder().with_password_grant().without(field), field)
         assert message == f"Configuration: the field {field} is missing."
 
+    def test_missing_by_a_misspelling(self) -> None:
+        builder = ConfigBuilder().without("base_url").with_field("baseurl", "https://acme.example.com")
+        message = rejection(builder, "base_url")
+        assert message == "Configuration: the field base_url is missing. Correct the name of baseurl."
+
     @pytest.mark.parametrize("field", ["client_id", "client_secret", "username", "password"])
     @pytest.mark.parametrize(
         ("value", "rule"),
