@@ -352,7 +352,7 @@ class TestPlan:
             section = self.plan(hurried, sandbox)
         assert section.split(": ")[:2] == [certifications().id, "Certifications held (users_certifications) " + STREAM]
         assert f"{STREAM}: can be read" in section
-        assert section.endswith(f"report_hidden: the user sees no report {hidden.id}")
+        assert f"report_hidden: the user sees no report {hidden.id}. Compare it with this list, " in section
 
     def test_says_so_where_there_are_none(self, hurried: Connector) -> None:
         with Sandbox(Tenant(seed=302)) as sandbox:

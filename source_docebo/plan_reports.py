@@ -21,7 +21,8 @@ def report_section(requester: DoceboRequester, config: Mapping[str, Any]) -> str
         seen = {str(report.get("idReport")).lower(): report for report in page.records}
         lines = [f"{key}: {report.get('name')} ({report.get('type')})" for key, report in seen.items()]
         lines += [f"{streams[key]}: can be read" for key in streams if key in seen]
-        lines += [f"{streams[key]}: the user sees no report {key}" for key in streams if key not in seen]
+        hidden = "Compare it with this list, and make the report visible to the user behind the OAuth app."
+        lines += [f"{streams[key]}: the user sees no report {key}. {hidden}" for key in streams if key not in seen]
     except DoceboError as error:
         lines = [f"They cannot be listed ({getattr(error, 'status_code', None) or 'no list came'})."]
     filled = [fill(line, 120, initial_indent="  ", subsequent_indent="    ") for line in lines or ["none"]]
