@@ -23,6 +23,10 @@ class DoceboError(AirbyteTracedException):
         masked = airbyte_secrets_utils.filter_secrets(message)  # here, since a traceback shows it in another form
         super().__init__(message=masked, internal_message=masked, failure_type=failure_type or FailureType.system_error)
 
+    def __repr__(self) -> str:
+        """The message alone: the CDK lists the streams that failed by their representation, in Airbyte's UI."""
+        return str(self)
+
     def as_airbyte_message(self, stream_descriptor: StreamDescriptor | None = None) -> AirbyteMessage:
         """The protocol's error trace."""
         message = super().as_airbyte_message(stream_descriptor)

@@ -207,7 +207,8 @@ def _validate(config: Mapping[str, Any], specification: Mapping[str, Any]) -> No
     names = [report["name"] for report in reports]
     if twice := [name for name in names if names.count(name) > 1]:
         raise config_error(f"Configuration: two of the reports have the name {twice[0]}.")
-    known = {*fields, *fields["reports"]["items"]["properties"]}.union(*(each["properties"] for each in variants.values()))
+    report_fields = fields["reports"]["items"]["properties"]
+    known = [*fields, *report_fields, *(name for each in variants.values() for name in each["properties"])]
     for name in chain(config, config["credentials"], *reports):
         if name not in known and not name.startswith("__"):  # the CDK's own begin with two underscores
             nearest = "".join(f" Is it {each}?" for each in difflib.get_close_matches(name, known, 1))

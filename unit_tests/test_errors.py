@@ -30,6 +30,7 @@ def test_an_error_has_its_message_and_no_stack_trace(error: DoceboError, failure
     trace = error.as_airbyte_message().trace.error
     assert (trace.message, trace.internal_message, trace.stack_trace) == ("It failed.", "It failed.", None)
     assert trace.failure_type == failure_type
+    assert repr(error) == "It failed."  # so that the CDK's list of the streams that failed can be read
 
 
 def test_an_error_names_its_stream() -> None:
