@@ -22,7 +22,7 @@ from source_docebo.responses import host, json_object
 
 DEFAULT_LIFETIME_SECONDS = 3600.0  # of a token without a valid expires_in
 LIFETIME_USED = 0.95  # renewing a little early is cheaper than the rejected requests of all workers
-_OAUTH_ERROR = re.compile("[a-z]+(_[a-z]+)+")  # as RFC 6749 spells them, and no proxy does
+_REFUSAL = re.compile("(invalid|unauthorized|unsupported)_[a-z_]+|access_denied")  # by RFC 6749
 
 
 @dataclass
@@ -75,7 +75,7 @@ class SharedTokenAuthenticator(DeclarativeAuthenticator):
                 lifetime = float(body.get("expires_in") or 0)
             return f"Bearer {token}", lifetime if lifetime >= 1 else DEFAULT_LIFETIME_SECONDS
         error = str(body.get("error", ""))
-        if status < 500 and _OAUTH_ERROR.fullmatch(error):
+        if status < 500 and _REFUSAL.fullmatch(error):
             raise config_error(_describe(self._refusal(error)))
         target = f" (a redirect to {response.headers['Location'][:200]})" if response.is_redirect else ""
         problem = f"{host(response.url)} returned status {status}{target} and no token"

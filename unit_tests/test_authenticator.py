@@ -197,6 +197,8 @@ class TestFaults:
             Response({"error": "Forbidden"}, 403),
             Response({"error": "blocked_"}, 400),
             token_error("server_error", 500),
+            token_error("temporarily_unavailable"),
+            token_error("blocked_client"),
             Response("<html>", 500),
         ],
     )
@@ -276,10 +278,11 @@ class TestRefusals:
             ("client_credentials", "invalid_grant", "rejects the grant client_credentials (invalid_grant). Enable"),
             ("client_credentials", "access_denied", "rejects the grant client_credentials (access_denied)"),
             ("password", "unauthorized_client", "rejects the grant password (unauthorized_client)"),
+            ("password", "unsupported_grant_type", "rejects the grant password (unsupported_grant_type)"),
             (
                 "password",
-                "a_b" + "d" * 60,
-                "rejects the grant password (a_b" + "d" * 37 + "). Enable that grant type in the OAuth app "
+                "invalid_" + "d" * 60,
+                "rejects the grant password (invalid_" + "d" * 32 + "). Enable that grant type in the OAuth app "
                 "(Settings, API and SSO), or choose the other one in the connection.",
             ),
         ],

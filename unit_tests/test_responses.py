@@ -184,6 +184,10 @@ class TestEnd:
             (1, page(1, has_more=False, page_count=1, total_count=2), True),
             (2, page(1, has_more=True, page_count=1, total_count=1), True),
             (1, page(1, has_more=False, page_count=1, total_count=1), False),
+            # has_more_data that is always true: it counts on a full page, or where there is no total.
+            (1, page(1, has_more=True, total_count=1), False),
+            (1, page(1, 2, has_more=True, total_count=2), True),
+            (1, page(1, has_more=True, page_count=1), True),
             # A page without records ends it.
             (1, page(has_more=True), False),
             (1, page(), False),
@@ -194,6 +198,12 @@ class TestEnd:
     def test_goes_on(self, number: int, received: Page, goes_on: bool) -> None:
         following = PageToken(number, highest=number - 1).next(received, 2)
         assert (following and following.number) == (number + 1 if goes_on else None)
+
+    def test_has_more_data_that_is_always_true_counts_on_a_page_that_is_as_full_as_those_before(self) -> None:
+        token = after(page(1, 2, 3, has_more=True, total_count=5))
+        assert token.next(page(4, 5, has_more=True, total_count=5), 9) is None
+        token = after(page(1, 2, 3, has_more=True, total_count=6))
+        assert token.next(page(4, 5, 6, has_more=True, total_count=6), 9).number == 3
 
     def test_a_list_that_is_requested_without_page_size_ends_where_nothing_says_more(self) -> None:
         assert PageToken().next(page(*range(200)), None) is None
@@ -451,6 +461,10 @@ class TestRetryAfter:
     def test_none(self) -> None:
         assert retry_after_seconds(response()) == 0
 
+    def test_a_date_by_the_clock_of_the_server(self) -> None:
+        headers = {"Date": "Sat, 01 Jan 2000 00:00:00 GMT", "Retry-After": "Sat, 01 Jan 2000 00:01:00 GMT"}
+        assert retry_after_seconds(response(headers=headers)) == 60
+
     def test_a_date(self) -> None:
         moment = datetime.now(timezone.utc) + timedelta(minutes=10)
         found = retry_after_seconds(response(headers={"Retry-After": format_datetime(moment, usegmt=True)}))
@@ -463,6 +477,8 @@ class TestErrors:
         [
             ({"status": 404}, True),
             ({"code": 0}, True),
+            ({"success": False, "errorCode": "A"}, True),
+            (b"Report not found", True),
             ({"message": "No", "error": "x"}, False),
             (["status"], False),
             (b"<html>message</html>", False),
