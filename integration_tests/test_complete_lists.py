@@ -108,7 +108,9 @@ class TestWhatAListSaysOfItself:
         assert {record["id"] for record in output.records()["categories"]} == set(range(1, size + 1))
         assert output.statuses() == {"categories": "COMPLETE"}
         assert not list_warnings(output, "categories")
-        assert len(sandbox.requests) == tenant.minimum_requests(["categories"]) + 1 + repeats
+        # A page that is not full is the last, since no record is missing.
+        more = 1 + repeats if size == 400 else 0
+        assert len(sandbox.requests) == tenant.minimum_requests(["categories"]) + more
 
     def test_empty_pages_without_end_and_without_counts(self, hurried: Connector, tenant: Tenant) -> None:
         with Sandbox(tenant) as sandbox:

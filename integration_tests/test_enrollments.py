@@ -151,12 +151,14 @@ class TestIncremental:
         """The first sync of a large platform takes hours: later pages hold newer changes than such a row."""
         now = datetime.now(timezone.utc).replace(tzinfo=None)
 
-        async def change(_: web.Request, __: Callable[[], bytes]) -> None:
+        async def change(_: web.Request, render: Callable[[], bytes]) -> web.Response:
+            body = render()
             tenant.change_enrollments([0], now)
             tenant.change_enrollments([tenant.count(["enrollments"]) - 1], now + timedelta(hours=2))
+            return web.Response(body=body, content_type="application/json")
 
         with Sandbox(tenant) as sandbox:
-            sandbox.add(Fault(change, path=PATH, page=2, times=1))
+            sandbox.add(Fault(change, path=PATH, page=1, times=1))
             first = read(connector, sandbox)
             requests_of(sandbox)
             second = read(connector, sandbox, first.last_states())

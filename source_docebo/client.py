@@ -125,12 +125,6 @@ class Client:
                 if len(self._prefetched) < self.workers and url not in self._prefetched and url not in self._shared:
                     self._prefetched[url] = self._executor.submit(fetch, url)
 
-    def keep(self, url: str, page: Any) -> None:
-        """Stores a page that will be read once more, after the pages before it were read again."""
-        with self._lock:
-            self._prefetched[url] = Future()
-            self._prefetched[url].set_result(page)
-
     def discard(self, urls: Iterable[str]) -> None:
         """Drops prefetched pages."""
         with self._lock:

@@ -85,8 +85,10 @@ class DoceboRequester(HttpRequester):
         page = None
         try:
             tries = MAX_TRIES_OF_BATCH if len(parent_keys(stream_slice)) > 1 else MAX_TRIES
-            request = PageRequest(self, url, token, stream_slice, log_formatter=log_formatter, max_tries=tries)
-            page = self._page(request, following, params.get("page_size"))
+            request = PageRequest(
+                self, url, token, stream_slice, params.get("page_size"), log_formatter=log_formatter, max_tries=tries
+            )
+            page = self._page(request, following)
         except DoceboError as error:
             is_first = self.progress.fail(error)
             if is_first or not has_parent:  # several streams may read a list, and each of them must fail
@@ -98,7 +100,7 @@ class DoceboRequester(HttpRequester):
                 self.client.discard(_numbered(list_url, number) for number in ends)
         return page
 
-    def _page(self, request: "PageRequest", following: list[str], page_size: int | None) -> Page:
+    def _page(self, request: "PageRequest", following: list[str]) -> Page:
         """The page, and the token of the next one. Raises DoceboError if the stream fails."""
         token, parents = request.token, parent_keys(request.stream_slice)
         try:
@@ -112,9 +114,7 @@ class DoceboRequester(HttpRequester):
             self.progress.parent_unreadable(request.label(), error)
             return Page([], following=token.next_batch())
         self.progress.succeeded = True
-        page.following = token.next(page, page_size)
-        if page.following and page.following.number <= token.number and not self.for_children:
-            self.client.keep(request.url, page)
+        page.following = token.next(page, request.page_size)
         if page.following is None:
             page.following = token.next_batch()
             if missing := token.missing(page):
@@ -126,12 +126,11 @@ class DoceboRequester(HttpRequester):
     def _checked(self, request: "PageRequest", following: list[str]) -> Page:
         """The page as this stream needs it, compared with those before. Raises RequestError if it cannot be read."""
         url, token, in_turn = request.url, request.token, replace(request, in_turn=True)
-        again = token.again or token.number < token.highest
-        future = self.client.page(url, in_turn.send, self.shared, again)
+        future = self.client.page(url, in_turn.send, self.shared, again=token.number <= token.highest)
         self.client.prefetch(following, lambda each: replace(request, url=each).send())
         page: Page = future.result()
         # A page that was prefetched or shared came before its turn, and may hold only what children need.
-        problem = token.problem(page, is_second=bool(in_turn.problem))
+        problem = token.problem(page, is_second=bool(in_turn.problem), page_size=request.page_size)
         if problem or not (page.is_whole or self.for_children):
             in_turn.problem = problem or ""
             page = self.client.page(url, in_turn.send, self.shared, again=True).result()
@@ -220,6 +219,7 @@ class PageRequest(AuthorizedRequest):
 
     token: PageToken
     stream_slice: StreamSlice
+    page_size: int | None = None
     in_turn: bool = False
 
     def label(self) -> str:
@@ -235,7 +235,7 @@ class PageRequest(AuthorizedRequest):
         except ValueError:
             size, kind = len(response.content), response.headers.get("Content-Type", "no content type")
             raise RetryError(f"The response ({size} bytes, {kind}) holds no list of records.") from None
-        if self.in_turn and (problem := self.token.problem(page, is_second=bool(self.problem))):
+        if self.in_turn and (problem := self.token.problem(page, bool(self.problem), self.page_size)):
             self.problem = problem
             raise RetryError(problem)
         requester = self.requester

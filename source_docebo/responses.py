@@ -44,23 +44,27 @@ class PageToken:
         """Itself: the CDK copies the parameters of each request, which would copy all keys."""
         return self
 
-    def problem(self, page: "Page", is_second: bool) -> str | None:
+    def problem(self, page: "Page", is_second: bool, page_size: int | None = None) -> str | None:
         """
         Why this is not the page that was requested: it brings no new key, although more was announced. If less than a
         page of that is missing, rows may be counted but not shown: the same response is accepted the second time.
         """
         pages, total = self._announced(page)
         is_new, is_read_again = not page.keys <= self.keys, self.number <= self.highest
+        is_beyond = not page.records and 0 < pages < self.number  # it was not announced
         has_grown = total > self.lowest_total  # the rows that were added have moved these down
         if page.records and (is_new or is_read_again or has_grown):
             return None
         if total:
-            missing_pages = (total - len(self.keys)) * max(self.highest, 1) / max(len(self.keys), 1)
+            rows = max(1, len(self.keys) / max(self.highest, 1))  # on a page
+            if is_beyond and self.keys:
+                rows = max(rows, page_size or 0)  # there may have been only one, which was not full
+            missing_pages = (total - len(self.keys)) / rows
         elif pages:
             missing_pages = pages - self.number + 1 if pages > 1 else 0
         else:
             missing_pages = math.inf if page.records else 0
-        is_end = not page.records and (missing_pages <= 0 or 0 < pages < self.number)
+        is_end = is_beyond or (missing_pages <= 0 and not page.records)
         if missing_pages < 1 and (is_second or is_end):
             return None
         if total and self.moved and not self.again:
@@ -78,6 +82,8 @@ class PageToken:
         self.keys.update(page.keys)
         added = len(self.keys) - known
         pages, total = self._announced(page)
+        if not (is_first_time or added):  # the next pages, which were requested before it, show no fall of its total
+            total = min(total, self.total_count or total)
         # A page that brings no new key shows that so many rows were put before it.
         repeated = len(page.keys) if is_first_time and not added else 0
         following = replace(

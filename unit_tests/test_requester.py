@@ -255,7 +255,7 @@ class TestMovingList:
         assert {record["user_id"] for record in received} == set(range(20))
         assert len(docebo.requests_for(USERS)) <= 10 + 4
 
-    def test_rows_that_are_appended_cost_a_request_for_each_total_that_comes_too_early(
+    def test_rows_that_are_appended_cost_two_requests_for_each_total_that_comes_too_early(
         self, docebo: Platform, build: Build
     ) -> None:
         """Pages 3 and 4 were requested before page 2 came, and the response to page 2 is the last to be prepared."""
@@ -272,6 +272,7 @@ class TestMovingList:
         assert Counter(sent.qs["page"][0] for sent in docebo.requests_for(USERS)) == {
             **{str(number): 1 for number in range(1, 12)},
             "2": 2,
+            "3": 2,
         }
 
     def test_a_row_moves_to_the_end(self, docebo: Platform, build: Build) -> None:
@@ -387,9 +388,9 @@ class TestShared:
         docebo.serves(GROUPS, {"uuid": "a"})
         made = requester(build("groups"))
         made.for_children = True
-        for token in (PageToken(), PageToken(highest=1), PageToken(highest=2), PageToken(again=True)):
+        for token in (PageToken(), PageToken(), PageToken(highest=1)):
             send(made, token)
-        assert len(docebo.requests_for(GROUPS)) == 3
+        assert len(docebo.requests_for(GROUPS)) == 2
 
     def test_other_lists_are_not_shared(self, docebo: Platform, build: Build) -> None:
         docebo.serves(USERS, {"user_id": 1, "name": "Ada"})

@@ -318,6 +318,18 @@ class TestEmptyPage:
         assert (token.problem(received, is_second=False) is None) == first
         assert (token.problem(received, is_second=True) is None) == second
 
+    def test_beyond_the_announced_pages_a_page_is_as_large_as_requested(self) -> None:
+        """A list of two, one of which is not shown: it is not "a page" that is missing."""
+        token = PageToken(2, 1, total_count=2, highest=1, keys={1})
+        assert token.problem(page(), is_second=False, page_size=200) is None
+        assert token.problem(page(), is_second=True)
+        token = PageToken(3, 2, total_count=600, highest=2, keys=set(range(400)))
+        assert token.problem(page(), is_second=True, page_size=200)
+        assert token.problem(page(total_count=599), is_second=False, page_size=200) is None
+        announced = PageToken(2, 2, total_count=2, highest=1, keys={1})
+        assert announced.problem(page(), is_second=True, page_size=200)
+        assert PageToken(1, 0, total_count=2).problem(page(page_count=1), is_second=True, page_size=200)
+
     def test_the_message_has_the_numbers(self) -> None:
         token = PageToken(3, total_count=9, highest=2, keys={1, 2, 3, 4})
         assert token.problem(page(), is_second=False) == "Page 3 is empty, after 4 of 9 records."
@@ -362,6 +374,13 @@ class TestShorterList:
             received = page(3, 4, total_count=6)
             assert token.next(received, 2).number == 3
             assert len(received.records) == expected
+
+    def test_a_page_that_brings_nothing_when_it_is_read_again_does_not_say_what_follows(self) -> None:
+        """Its total is newer than that of the pages that were requested before: theirs is no fall."""
+        again = PageToken(2, 3, 6, highest=3, keys={1, 2, 3, 4, 5})
+        assert again.next(page(3, 4, total_count=9), 2).total_count == 6
+        assert again.next(page(3, 6, total_count=9), 2).total_count == 9
+        assert after(page(1, 2, total_count=9)).total_count == 9
 
     def test_keys_of_deleted_rows_do_not_end_the_list(self) -> None:
         """It has 6 rows now, and the first two of 8 were deleted after they had come."""
