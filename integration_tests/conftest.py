@@ -11,6 +11,13 @@ import pytest
 from integration_tests.command import Connector
 
 ROOT = Path(__file__).parent.parent
+# Begun first, so that at the end of a run no process waits for one of them.
+LONGEST = ("test_image", "test_dbt_reads", "test_pyairbyte", "test_dbt_tables", "test_plan", "test_manifest_alone")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.fixture(scope="session")

@@ -113,6 +113,7 @@ class Built:
     """A database on which the package was built, and the rows of its models."""
 
     database: Database
+    results: dict[str, str]  # of models and tests
     models: dict[str, list[dict[str, Any]]]
 
     def rows(self, model: str, columns: str, **where: Any) -> list[list[Any]]:
@@ -138,7 +139,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         results = database.dbt("build", docebo_now=NOW)
         assert set(results.values()) == {"success", "pass", "warn"}
         names = [name for name, status in results.items() if status == "success"]
-        yield Built(database, database.models(*names))
+        yield Built(database, results, database.models(*names))
 
 
 def test_every_column_of_every_model_is_documented(built: Built) -> None:
@@ -354,8 +355,10 @@ def spoken(dialect: str) -> str:
 
 
 def test_a_schema_without_tables_is_a_warning(built: Built) -> None:
+    if built.database.target != "duckdb":
+        pytest.skip("for one database: the query is the same")
     name = "docebo_schema_holds_tables"
-    assert built.database.dbt("test", "--select", name) == {name: "pass"}
+    assert built.results[name] == "pass"
     elsewhere = Database(built.database.target, built.database.directory, "nowhere", built.database.environment)
     assert elsewhere.dbt("test", "--select", name) == {name: "warn"}
 
@@ -364,7 +367,7 @@ def test_the_enrollments_may_come_from_the_stream_that_is_read_since_the_last_sy
     """Last, since it changes the models."""
     if built.database.target != "duckdb":
         pytest.skip("for one database: what differs is not which tables are read")
-    built.database.dbt(
+    results = built.database.dbt(
         "run",
         "--select",
         "+docebo__users",
@@ -372,7 +375,7 @@ def test_the_enrollments_may_come_from_the_stream_that_is_read_since_the_last_sy
         docebo_enrollments_from="enrollments",
         docebo_streams_not_synced=["group_members"],
     )
-    changed = Built(built.database, built.database.models("docebo__enrollments", "docebo__users"))
+    changed = Built(built.database, results, built.database.models("docebo__enrollments", "docebo__users"))
     names = "course_id, user_id, enrollment_status, is_completed, is_overdue"
     assert changed.rows("docebo__enrollments", names) == [
         [101, 1, "completed", True, False],

@@ -15,7 +15,7 @@ from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 from source_docebo import errors
-from source_docebo.client import COMMAND
+from source_docebo.client import COMMAND, Client
 from source_docebo.source import SourceDocebo
 from unit_tests.builders import ConfigBuilder, Platform
 
@@ -88,9 +88,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 @pytest.fixture
 def mocker() -> Iterator[requests_mock.Mocker]:
-    """Mocked HTTP; a request that nobody expects finds no server."""
+    """Mocked HTTP; a request that nobody expects finds no server. No request of this test reaches the next one."""
     with requests_mock.Mocker(case_sensitive=True) as mocked:
         yield mocked
+        for client in [*Client._running.values()]:
+            client._executor.shutdown(cancel_futures=True)
 
 
 @pytest.fixture
