@@ -67,12 +67,11 @@ class DoceboRequester(HttpRequester):
         A page; without records where there is nothing to read (a course without sessions, a parent that cannot be
         read). Raises DoceboError if the stream fails now; None for its other parents, once it has failed.
         """
-        has_parent = bool(stream_slice.partition)
-        if has_parent and self.progress.error:
+        if stream_slice.partition and self.progress.error:
             return None
         params = {**(request_params or {})}
         numbered: PageToken | None = params.pop("page", None)
-        token = numbered or PageToken()
+        token, size = numbered or PageToken(), params.get("page_size")
         if token.batches:
             batch = dict.fromkeys(stream_slice.partition, list(token.batches[0]))
             stream_slice = StreamSlice(partition=batch, cursor_slice={})
@@ -85,13 +84,10 @@ class DoceboRequester(HttpRequester):
         page = None
         try:
             tries = MAX_TRIES_OF_BATCH if len(parent_keys(stream_slice)) > 1 else MAX_TRIES
-            request = PageRequest(
-                self, url, token, stream_slice, params.get("page_size"), log_formatter=log_formatter, max_tries=tries
-            )
+            request = PageRequest(self, url, token, stream_slice, size, log_formatter=log_formatter, max_tries=tries)
             page = self._page(request, following)
         except DoceboError as error:
-            is_first = self.progress.fail(error)
-            if is_first or not has_parent:  # several streams may read a list, and each of them must fail
+            if self.progress.fail(error) or not stream_slice.partition:  # each stream that reads a list must fail
                 raise
             return None
         finally:
