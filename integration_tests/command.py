@@ -214,11 +214,11 @@ class Connector:
 
 
 def rest_of(process: "subprocess.Popen[bytes]") -> Output:
-    """The output of a process from where it was read so far to its end."""
+    """The output of a process from where it was read so far to its end; without half a line, which a signal leaves."""
     assert process.stdout
     assert process.stderr
-    text, errors = process.stdout.read().decode(), process.stderr.read().decode()
-    return Output(process.wait(), text, errors)
+    whole, end, _ = process.stdout.read().rpartition(b"\n")
+    return Output(process.wait(), (whole + end).decode(), process.stderr.read().decode())
 
 
 class files:  # noqa: N801

@@ -200,7 +200,7 @@ def test_calls_per_hour_holds_for_tokens_and_streams_together(connector: Connect
 
 class TestEndings:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_the_read_between_two_lines(
+    def test_a_signal_ends_the_read_at_once(
         self, connector: Connector, tenant: Tenant, number: signal.Signals
     ) -> None:
         with (
@@ -213,7 +213,6 @@ class TestEndings:
             output = rest_of(process)
         assert time.monotonic() - started < 3
         assert output.code == -number
-        assert output.text.endswith("\n")
         assert output.messages
         assert "Traceback" not in output.stderr
 
