@@ -200,9 +200,7 @@ def test_calls_per_hour_holds_for_tokens_and_streams_together(connector: Connect
 
 class TestEndings:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_ends_the_read_at_once(
-        self, connector: Connector, tenant: Tenant, number: signal.Signals
-    ) -> None:
+    def test_a_signal_ends_the_read_at_once(self, connector: Connector, tenant: Tenant, number: signal.Signals) -> None:
         with (
             Sandbox(tenant, latency=0.3) as sandbox,
             connector.reading(sandbox.config("client_credentials")) as process,
