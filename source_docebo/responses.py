@@ -104,9 +104,10 @@ class PageToken:
         is_missing = len(self.keys) < total
         is_behind = self.number * (page_size or math.inf) < total  # keys of deleted rows were counted, too
         is_silent = page.has_more is None and not pages and not total
-        # On some platforms, has_more_data is always true. On a page that is not full, total_count decides.
+        # On some platforms, has_more_data is always true. On a page that is not full, both counts decide together.
         is_full = len(page.records) >= (len(self.keys) / self.number if self.number > 1 else page_size or math.inf)
-        says_more = (page.has_more and (is_full or not total)) or self.number < pages or is_missing or is_behind
+        has_more = page.has_more and (is_full or not (pages and total))
+        says_more = has_more or self.number < pages or is_missing or is_behind
         is_end = repeated and total <= self.lowest_total  # `problem` has accepted this page
         goes_on = page.records and not is_end and (says_more or (is_silent and len(page.records) == page_size))
         if is_end or not (added or is_first_time or self.again):
