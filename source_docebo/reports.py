@@ -133,7 +133,7 @@ class ExportRequest(AuthorizedRequest):
             try:
                 file.write(chunk)
             except OSError as error:
-                raise transient_error(self._describe(f"No temporary file: {error.strerror}.")) from None
+                raise transient_error(self._describe(f"No temporary file: {error.strerror}. {ADVICE}")) from None
         with suppress(zipfile.BadZipFile, zlib.error, EOFError), zipfile.ZipFile(file) as archive:
             if len(archive.namelist()) == 1 and archive.testzip() is None:
                 return file
